@@ -1,0 +1,123 @@
+"""The protocols that a backend matches. It takes as many of them as it can serve.
+
+A backend is opened once per process from its table in the settings and shared by all threads; it keeps
+no state of an attempt. It answers with an `Outcome` or raises `BackendUnavailable`, and nothing else.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from emolytics.identity import Authenticated, Denied, Identity, Outcome, Redirect
+
+if TYPE_CHECKING:
+    from emolytics.database import Database
+    from emolytics.hashing import Hasher
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """What every backend has. `name` is the key of its table in the settings."""
+
+    name: str
+
+    def check_health(self) -> None:
+        """Return if the upstream answers; raise `BackendUnavailable` if it does not."""
+
+    def close(self) -> None:
+        """Give back connections and threads. Called once."""
+
+
+@runtime_checkable
+class PasswordBackend(Backend, Protocol):
+    """Checks a user name and a password."""
+
+    def authenticate(self, username: str, password: str) -> Outcome:
+        """Say whether the password is this person's.
+
+        `username` is as typed after `names.prepare`: NFKC, trimmed, no control characters, not case-folded.
+        `password` is as typed: not empty, no NUL, encodable as UTF-8.
+        """
+
+
+@runtime_checkable
+class RedirectBackend(Backend, Protocol):
+    """Sends the browser to a provider and reads what it brings back."""
+
+    def begin(self, callback_url: str, *, fresh: bool = False) -> Redirect:
+        """Start a sign-in. `fresh`: the provider must ask the person again (OpenID Connect `max_age=0`)."""
+
+    def complete(self, params: Mapping[str, str], pending: Mapping[str, str]) -> Outcome:
+        """Judge the provider's answer. `params` holds each parameter once; the core refuses repeated ones."""
+
+    def logout_url(self, held: Authenticated, return_to: str) -> str | None:
+        """Where to send the browser to end the provider's session too, or None where that is not offered."""
+
+
+@runtime_checkable
+class RequestBackend(Backend, Protocol):
+    """Recognises a person in a single request: a token, a header set by a proxy."""
+
+    def authenticate_request(self, headers: Mapping[str, str], remote_addr: str) -> Outcome | None:
+        """Return None when the request carries nothing meant for this backend."""
+
+
+@runtime_checkable
+class Revalidates(Protocol):
+    """Can be asked again, later, whether a signed-in person may stay."""
+
+    def revalidate(self, held: Authenticated) -> Outcome:
+        """`Authenticated` with fresh attributes, groups and `retained`, or the reason why not."""
+
+
+@runtime_checkable
+class KeepsAccounts(Protocol):
+    """Keeps accounts of its own, which people and operators may change here."""
+
+    def add_account(self, account: Identity, password: str) -> Identity:
+        """Create it; the result has issuer and subject. Raises `PasswordRefused`, `InvalidName`."""
+
+    def set_password(self, subject: str, password: str) -> None:
+        """An operator's reset. Raises `PasswordRefused`."""
+
+    def change_password(self, subject: str, current: str, new: str) -> Denied | None:
+        """The person's own change; None when done. Raises `PasswordRefused`."""
+
+    def remove_account(self, subject: str) -> None:
+        """Forget the account and its password."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One step of a diagnosis: what was tried, what came of it, and what mends it. Never a secret."""
+
+    step: str
+    ok: bool
+    detail: str = ""
+    remedy: str = ""
+
+
+@runtime_checkable
+class Diagnoses(Protocol):
+    """Can say more about itself than `check_health`, step by step."""
+
+    def diagnose(self) -> Iterable[Finding]:
+        """For `emolytics check`."""
+
+    def explain(self, username: str, password: str | None) -> Iterable[Finding]:
+        """For `emolytics explain`: walk one sign-in. Without a password, as far as that goes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What the core lends a backend when it opens it."""
+
+    name: str
+    folder: Path
+    database: "Database"
+    hasher: "Hasher"
+    public_url: str
+
+
+CAPABILITIES = (PasswordBackend, RedirectBackend, RequestBackend)
