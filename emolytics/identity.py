@@ -54,7 +54,7 @@ class Authenticated:
     """
 
     identity: Identity
-    retained: Mapping[str, str] = field(default=_NOTHING, repr=False)
+    retained: Mapping[str, str] = field(default_factory=lambda: _NOTHING, repr=False)
     upstream_session: str = ""
 
     def __bool__(self) -> Literal[True]:
