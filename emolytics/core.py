@@ -46,8 +46,7 @@ class Core:
         self.sessions = Sessions(self.database, settings.session, self.sealer)
         self.throttle = Throttle(self.database, settings.limits)
         self.backends = {backend.name: backend for backend in open_backends(settings, self._context)}
-        self.sign_in = SignIn(
-            settings, self.database, self._chain(), self.sessions, self.throttle, self.audit
+        self.sign_in = SignIn(settings, self.database, self._chain(), self.users, self.sessions, self.throttle, self.audit
         )
 
     def _context(self, name: str, folder: Path) -> Context:

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypeVar
 
 from sqlalchemy import Connection, exc
 
@@ -16,14 +17,17 @@ from emolytics.audit import Audit, Client, Event, Record
 from emolytics.chain import Answer, Chain
 from emolytics.database import Database
 from emolytics.errors import InvalidName
-from emolytics.identity import Authenticated, Denied, Reason
+from emolytics.identity import Authenticated, Denied, Identity, Reason
 from emolytics.names import canonical, prepare
 from emolytics.sessions import Sessions
 from emolytics.settings import Settings
 from emolytics.throttle import Throttle, Ticket, TooMany
+from emolytics.user import User
 from emolytics.users import Provisioned, Users
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 _TRIES_TO_PROVISION = 5
 _LONGEST_PASSWORD = 4096
@@ -77,6 +81,7 @@ class SignIn:
         settings: Settings,
         database: Database,
         chain: Chain,
+        users: Users,
         sessions: Sessions,
         throttle: Throttle,
         audit: Audit,
@@ -85,6 +90,7 @@ class SignIn:
         self._options = {configured.name: configured.options for configured in settings.backends}
         self._database = database
         self._chain = chain
+        self._users = users
         self._sessions = sessions
         self._throttle = throttle
         self._audit = audit
@@ -126,12 +132,30 @@ class SignIn:
         return result
 
     def for_request(self, backend: str, outcome: Authenticated) -> User | None:
-        """The user whom a single request proves to be, without a session; None if that person may not enter."""
+        """The user whom a single request proves to be, without a session; None if that person may not enter.
+
+        One read in the usual case; a write only when the person is new or the groups have changed.
+        """
         identity = outcome.identity
-        known = self._users.by_identity(identity.issuer, identity.subject)
-        if known is None or known.identity_groups != identity.groups:
-            known = self._retried(lambda: self._provision_for_request(backend, identity))
-        return known.as_user if known and not known.disabled else None
+        user = self._users.by_identity(identity)
+        if user is None or user.groups != identity.groups:
+            if self._retried(lambda: self._provision(backend, identity)) is None:
+                return None
+            user = self._users.by_identity(identity)
+        return user
+
+    def _provision(self, backend: str, identity: Identity) -> Provisioned | None:
+        with self._database.transaction() as connection:
+            return self._provision_within(connection, backend, identity)
+
+    def _provision_within(
+        self, connection: Connection, backend: str, identity: Identity
+    ) -> Provisioned | None:
+        person = Users.provision(connection, backend, identity, create=self._options[backend].create_users)
+        if person is not None:
+            granted = roles.by_rules(self._settings.roles, backend, identity.groups)
+            roles.sync(connection, person.user_id, backend, granted)
+        return person
 
     def _ask(self, username: str, password: str) -> Answer:
         try:
@@ -165,13 +189,9 @@ class SignIn:
     ) -> Result:
         identity = outcome.identity
         with self._database.transaction() as connection:
-            person = Users.provision(
-                connection, backend, identity, create=self._options[backend].create_users
-            )
+            person = self._provision_within(connection, backend, identity)
             if person is None:
                 return Refused(Refusal.ACCESS_DENIED)
-            granted = roles.by_rules(self._settings.roles, backend, identity.groups)
-            roles.sync(connection, person.user_id, backend, granted)
             if person.disabled:
                 return Refused(Refusal.ACCOUNT_DISABLED)
             token = self._sessions.start(
@@ -193,7 +213,7 @@ class SignIn:
         )
 
     @staticmethod
-    def _retried(work: Callable[[], Result]) -> Result:
+    def _retried(work: Callable[[], T]) -> T:
         """Two first sign-ins of one person, or two takers of one name, collide in a unique index: look again."""
         for _ in range(_TRIES_TO_PROVISION - 1):
             try:

@@ -6,14 +6,31 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
 
 from emolytics.database import Database
 from emolytics.identity import Identity
 from emolytics.names import canonical
 from emolytics.schema import identities, users
+from emolytics.user import User
 
 _SUFFIXES = 100
+
+_BY_IDENTITY = (
+    select(
+        users.c.id.label("user_id"),
+        users.c.username,
+        users.c.display_name,
+        users.c.email,
+        users.c.disabled,
+        users.c.roles,
+        identities.c.id.label("identity_id"),
+        identities.c.backend,
+        identities.c.groups,
+    )
+    .join_from(identities, users, identities.c.user_id == users.c.id)
+    .where(identities.c.issuer == bindparam("issuer"), identities.c.subject == bindparam("subject"))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +57,25 @@ class Users:
     def list_all(self) -> Sequence[Row[Any]]:
         with self._database.read() as connection:
             return connection.execute(select(users).order_by(users.c.username_key)).all()
+
+    def by_identity(self, identity: Identity) -> User | None:
+        """The user of this (issuer, subject), as the database knows it now; None for a stranger or one disabled."""
+        row = self._database.fetch_one(_BY_IDENTITY, {"issuer": identity.issuer, "subject": identity.subject})
+        if row is None or row.disabled:
+            return None
+        return User(
+            id=row.user_id,
+            username=row.username,
+            display_name=row.display_name or row.username,
+            email=row.email,
+            backend=row.backend,
+            subject=identity.subject,
+            issuer=identity.issuer,
+            groups=tuple(json.loads(row.groups)),
+            roles=tuple(json.loads(row.roles)),
+            auth_time=int(time.time()),
+            identity_id=row.identity_id,
+        )
 
     def any_exist(self) -> bool:
         return self._database.fetch_one(select(users.c.id).limit(1), {}) is not None
