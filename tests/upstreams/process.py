@@ -15,7 +15,7 @@ import subprocess
 import tempfile
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -168,13 +168,37 @@ class ServerProcess(ABC):
 
     def pause(self) -> None:
         """Freeze the server: connections are accepted by the kernel, and nobody answers."""
-        for process in self._family():
+        os.kill(self.pid, signal.SIGSTOP)  # the leader first, so that it starts no more
+        family = self._family()
+        for process in family:
             _signal(process, signal.SIGSTOP)
+        stopped = (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE)
+        wait_until(
+            lambda: all(_status(process) in stopped for process in family), "all processes stand still"
+        )
 
     def resume(self) -> None:
         """Let a paused server go on."""
         for process in self._family():
             _signal(process, signal.SIGCONT)
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """The server is frozen while the block runs, and goes on after it whatever happened."""
+        self.pause()
+        try:
+            yield
+        finally:
+            self.resume()
+
+    @contextlib.contextmanager
+    def killed(self) -> Iterator[None]:
+        """The server is dead while the block runs, and back with its data after it."""
+        self.kill()
+        try:
+            yield
+        finally:
+            self.start()
 
     def run(self, *command: str | Path, stdin: str = "") -> str:
         """The output of a program, run as the server's user; `ServerError` with that output when it fails."""
@@ -239,11 +263,13 @@ def _kill(family: list[psutil.Process]) -> None:
     """Kill all and return when none of them runs any more, so that none holds the data or the port."""
     for process in family:
         _signal(process, signal.SIGKILL)
-    wait_until(lambda: not any(_runs(process) for process in family), "all processes have ended", 10)
+    gone = psutil.STATUS_ZOMBIE
+    wait_until(lambda: all(_status(process) == gone for process in family), "all processes have ended", 10)
 
 
-def _runs(process: psutil.Process) -> bool:
+def _status(process: psutil.Process) -> str:
+    """What the kernel says of a process; one that is gone counts as a zombie."""
     try:
-        return bool(process.status() != psutil.STATUS_ZOMBIE)
+        return str(process.status())
     except psutil.NoSuchProcess:
-        return False
+        return str(psutil.STATUS_ZOMBIE)
