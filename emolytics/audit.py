@@ -75,7 +75,7 @@ class Record:
 
 
 class Audit:
-    """Writes records; `within` joins the caller's transaction, so that a change and its record stand or fall together."""
+    """Writes records; `within` joins the caller's transaction: a change and its record stand or fall together."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -1,6 +1,6 @@
 """Puts the parts together, once per process, from the settings. Knows no Flask."""
 
-from pathlib import Path
+import re
 from typing import TypeVar
 
 from pydantic import SecretStr
@@ -11,14 +11,13 @@ from emolytics.chain import Chain, Link
 from emolytics.database import Database
 from emolytics.hashing import Hasher
 from emolytics.passwords import PasswordPolicy
-from emolytics.registry import open_backends
+from emolytics.registry import close_backends, open_backends
 from emolytics.sealing import Sealer
 from emolytics.sessions import Sessions
 from emolytics.settings import Settings
 from emolytics.sign_in import SignIn
 from emolytics.throttle import Throttle
 from emolytics.users import Users
-
 
 T = TypeVar("T")
 
@@ -37,23 +36,29 @@ class Core:
     def __init__(self, settings: Settings, keys: tuple[SecretStr, ...]) -> None:
         self.settings = settings
         self._options = {configured.name: configured.options for configured in settings.backends}
-        self.database = Database(settings.database)
-        self.policy = PasswordPolicy(settings.passwords.minimum_length, settings.context_words)
+        self.database = Database(settings.database.get_secret_value())
+        self.policy = PasswordPolicy(
+            settings.passwords.minimum_length, (settings.title, *settings.passwords.context_words)
+        )
         self.hasher = Hasher(cost=settings.hashing.cost, concurrency=settings.hashing.concurrency)
         self.audit = Audit(self.database)
         self.users = Users(self.database)
         self.sealer = Sealer(keys)
         self.sessions = Sessions(self.database, settings.session, self.sealer)
         self.throttle = Throttle(self.database, settings.limits)
-        self.backends = {backend.name: backend for backend in open_backends(settings, self._context)}
-        self.sign_in = SignIn(settings, self.database, self._chain(), self.users, self.sessions, self.throttle, self.audit
+        self.opened = open_backends(settings, self._context)
+        self.backends = {one.backend.name: one.backend for one in self.opened}
+        self.sign_in = SignIn(
+            settings, self.database, self._chain(), self.users, self.sessions, self.throttle, self.audit
         )
 
-    def _context(self, name: str, folder: Path) -> Context:
-        return Context(name, folder, self.database, self.hasher, self.policy, self.settings.public_url)
+    def _context(self, name: str) -> Context:
+        return Context(
+            name, self.settings.folder, self.database, self.hasher, self.policy, self.settings.public_url
+        )
 
     def _chain(self) -> Chain:
-        patterns = {configured.name: configured.usernames for configured in self.settings.backends}
+        patterns = {name: re.compile(options.usernames) for name, options in self._options.items()}
         asked = self.of_kind(PasswordBackend)
         return Chain([Link(backend, patterns[backend.name]) for backend in asked])
 
@@ -89,7 +94,6 @@ class Core:
         return bool(self.of_kind(PasswordBackend))
 
     def close(self) -> None:
-        for backend in self.backends.values():
-            backend.close()
+        close_backends(self.opened)
         self.hasher.close()
         self.database.close()

@@ -95,7 +95,7 @@ def _translated() -> Iterator[None]:
     except (exc.DBAPIError, exc.TimeoutError, exc.DisconnectionError) as error:
         cause = getattr(error, "orig", None) or error
         # The statement's values may be personal: only the driver's own sentence is told.
-        log.error("the database did not answer: %s", " ".join(str(cause).split()))
+        log.error("the database did not answer: %s", " ".join(str(cause).split()))  # noqa: TRY400
         raise StoreUnavailable(f"the database did not answer: {type(cause).__name__}") from None
 
 

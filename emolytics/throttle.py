@@ -32,7 +32,7 @@ class TooMany:
     retry_after: int
 
 
-class _LimitReached(Exception):  # noqa: N818 - not an error: it rolls the transaction back
+class _LimitReached(Exception):
     def __init__(self, retry_after: int) -> None:
         self.retry_after = retry_after
 

@@ -98,7 +98,7 @@ class Accounts:
     def _account(self, row: Row[Any] | None) -> Account | None:
         if row is None:
             return None
-        return Account(_identity(self._issuer, row._mapping), row.password_hash, row.must_change)
+        return Account(_identity(self._issuer, row._asdict()), row.password_hash, row.must_change)
 
 
 def _identity(issuer: str, row: Any) -> Identity:

@@ -54,7 +54,9 @@ class _Group(click.Group):
         except EmolyticsError as error:
             raise Failure.of(error) from error
         except PermissionError as error:
-            raise Failure(f"{error.filename}: {error.strerror}", "Give this account access to it.", 1) from error
+            raise Failure(
+                f"{error.filename}: {error.strerror}", "Give this account access to it.", 1
+            ) from error
 
 
 class Failure(click.ClickException):
@@ -71,7 +73,9 @@ class Failure(click.ClickException):
             case SettingsError():
                 return cls(str(error), "Mend the settings; docs/settings.md describes every key.", 2)
             case StoreUnavailable():
-                return cls(str(error), "Check that the database runs and that `database` in the settings names it.")
+                return cls(
+                    str(error), "Check that the database runs and that `database` in the settings names it."
+                )
             case InvalidName() | PasswordRefused():
                 return cls(str(error), "Choose another one.")
             case _:

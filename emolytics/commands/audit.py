@@ -23,7 +23,9 @@ _MOST = 1000
 @click.option("--user", "username", metavar="U", help="Only events of this user name.")
 @click.option("--since", metavar="T", help='A duration such as "2h", or a time such as 2026-03-01T12:00:00Z.')
 @click.option("--follow", is_flag=True, help="Go on with new events until interrupted.")
-@click.option("--json", "as_json", is_flag=True, help="An array of objects; with --follow an object per line.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="An array of objects; with --follow an object per line."
+)
 @click.pass_context
 def command(ctx: click.Context, username: str | None, since: str | None, follow: bool, as_json: bool) -> None:
     """The audit trail, oldest first: the last thousand events, or all since T."""

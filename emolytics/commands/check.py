@@ -48,7 +48,9 @@ def _steps(core: Core, name: str) -> Iterator[Finding]:
             found.check_health()
             yield Finding(f"backend {name}", True, "answers")
     except BackendUnavailable as error:
-        yield Finding(f"backend {name}", False, str(error), "Check that the upstream runs and can be reached.")
+        yield Finding(
+            f"backend {name}", False, str(error), "Check that the upstream runs and can be reached."
+        )
 
 
 def _as_dict(finding: Finding) -> dict[str, object]:

@@ -100,9 +100,11 @@ def _refuse_taken(host: str, port: int) -> None:
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 remedy = f"Take another one: --port {port + 1 if port < 65535 else port - 1}"
-                raise Failure(f"port {port} is taken by another program", f"{remedy} (make run PORT=…).") from error
-            raise Failure(f"cannot listen on {host}:{port}: {error.strerror}", "Choose another address.") from error
+                raise Failure(
+                    f"port {port} is taken by another program", f"{remedy} (make run PORT=…)."
+                ) from error
+            raise Failure(
+                f"cannot listen on {host}:{port}: {error.strerror}", "Choose another address."
+            ) from error
         except UnicodeError as error:
             raise Failure(f"{host} is not an address", "Use one of this machine's addresses.", 2) from error
-
-

@@ -32,7 +32,9 @@ def command() -> None:
 @click.option("--email", default="", metavar="E")
 @click.option("--display-name", default="", metavar="N")
 @click.option("--role", "granted", multiple=True, metavar="R", help="Grant a role; may be given again.")
-@click.option("--group", "groups", multiple=True, metavar="G", help="Put into a local group; may be given again.")
+@click.option(
+    "--group", "groups", multiple=True, metavar="G", help="Put into a local group; may be given again."
+)
 @password_stdin
 @click.pass_context
 def add(
@@ -73,7 +75,9 @@ def show(ctx: click.Context, name: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([fields], ensure_ascii=False, indent=2))
         return
-    print_table([{"field": key.replace("_", " "), "value": value} for key, value in fields.items()], as_json=False)
+    print_table(
+        [{"field": key.replace("_", " "), "value": value} for key, value in fields.items()], as_json=False
+    )
 
 
 @command.command(name="list")
@@ -115,7 +119,9 @@ def passwd(ctx: click.Context, name: str, password_stdin: bool) -> None:
         store.set_password(subject, read_password(password_stdin))
         with core.database.transaction() as connection:
             core.sessions.end(connection, row.id)
-            core.audit.within(connection, Record(Event.PASSWORD_CHANGED, username=row.username, user_id=row.id))
+            core.audit.within(
+                connection, Record(Event.PASSWORD_CHANGED, username=row.username, user_id=row.id)
+            )
     click.echo(f"The password of {name} is set, and all sessions have ended.")
 
 
