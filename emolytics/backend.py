@@ -126,4 +126,4 @@ class Context:
     public_url: str
 
 
-CAPABILITIES = (PasswordBackend, RedirectBackend, RequestBackend)
+CAPABILITIES: tuple[type, ...] = (PasswordBackend, RedirectBackend, RequestBackend)

@@ -1,12 +1,11 @@
 """Puts the parts together, once per process, from the settings. Knows no Flask."""
 
 import re
-from typing import TypeVar
 
 from pydantic import SecretStr
 
 from emolytics.audit import Audit
-from emolytics.backend import Context, PasswordBackend, RedirectBackend
+from emolytics.backend import Context, PasswordBackend, RedirectBackend, RequestBackend
 from emolytics.chain import Chain, Link
 from emolytics.database import Database
 from emolytics.hashing import Hasher
@@ -18,8 +17,6 @@ from emolytics.settings import Settings
 from emolytics.sign_in import SignIn
 from emolytics.throttle import Throttle
 from emolytics.users import Users
-
-T = TypeVar("T")
 
 
 _LABELS = {"local": "Local account", "token": "API token"}
@@ -59,12 +56,17 @@ class Core:
 
     def _chain(self) -> Chain:
         patterns = {name: re.compile(options.usernames) for name, options in self._options.items()}
-        asked = self.of_kind(PasswordBackend)
+        asked = self.password_backends()
         return Chain([Link(backend, patterns[backend.name]) for backend in asked])
 
-    def of_kind(self, capability: type[T]) -> list[T]:
-        """The opened backends that match this protocol, in declared order."""
-        return [backend for backend in self.backends.values() if isinstance(backend, capability)]
+    def password_backends(self) -> list[PasswordBackend]:
+        return [backend for backend in self.backends.values() if isinstance(backend, PasswordBackend)]
+
+    def redirect_backends(self) -> list[RedirectBackend]:
+        return [backend for backend in self.backends.values() if isinstance(backend, RedirectBackend)]
+
+    def request_backends(self) -> list[RequestBackend]:
+        return [backend for backend in self.backends.values() if isinstance(backend, RequestBackend)]
 
     def label(self, backend: str) -> str:
         """What people are told the backend's name is."""
@@ -86,12 +88,8 @@ class Core:
                 "icon": self.icon(backend.name),
                 "available": bool(getattr(backend, "available", True)),
             }
-            for backend in self.of_kind(RedirectBackend)
+            for backend in self.redirect_backends()
         ]
-
-    @property
-    def has_password_backends(self) -> bool:
-        return bool(self.of_kind(PasswordBackend))
 
     def close(self) -> None:
         close_backends(self.opened)

@@ -8,7 +8,6 @@ from flask_login import LoginManager
 from flask_login.utils import login_url
 
 from emolytics.answers import error, see_other, wants_json
-from emolytics.backend import RequestBackend
 from emolytics.core import Core
 from emolytics.errors import BackendUnavailable, StoreUnavailable
 from emolytics.identity import Authenticated
@@ -37,9 +36,9 @@ def install(manager: LoginManager, core: Core) -> None:
 
 def recognise(core: Core, asking: Request) -> User | None:
     """The person whom the first request backend that feels addressed vouches for; None means nobody."""
-    for backend in core.of_kind(RequestBackend):
+    for backend in core.request_backends():
         try:
-            outcome = backend.authenticate_request(asking.headers, asking.remote_addr or "")
+            outcome = backend.authenticate_request(dict(asking.headers), asking.remote_addr or "")
         except BackendUnavailable as outage:
             log.warning("backend %s did not answer: %s", backend.name, outage)
             continue

@@ -68,9 +68,7 @@ def _list(name: str) -> Column[str]:
     return Column(name, Text, nullable=False, default="[]")
 
 
-# An id is never given twice, so what a host application keeps under it never passes to somebody else.
-_NEVER_TWICE = {"sqlite_autoincrement": True}
-
+# sqlite_autoincrement: an id is never given twice, so what a host keeps under it never passes to somebody else.
 users = Table(
     "emolytics_users",
     metadata,
@@ -83,7 +81,7 @@ users = Table(
     _flag("disabled"),
     _list("roles"),
     _when("created_at"),
-    **_NEVER_TWICE,
+    sqlite_autoincrement=True,
 )
 
 identities = Table(
@@ -133,7 +131,7 @@ sessions = Table(
     Index(None, "identity_id"),
     Index(None, "expires_at"),
     Index(None, "upstream_session"),
-    **_NEVER_TWICE,
+    sqlite_autoincrement=True,
 )
 
 local_accounts = Table(
@@ -195,5 +193,5 @@ audit_events = Table(
     Column("detail", Text, nullable=False, default="{}"),
     Index(None, "at"),
     Index(None, "user_id", "at"),
-    **_NEVER_TWICE,
+    sqlite_autoincrement=True,
 )

@@ -10,7 +10,6 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import (
     AfterValidator,
     Field,
-    StrictBool,
     StrictInt,
     StringConstraints,
     ValidationError,
@@ -34,7 +33,6 @@ ROUTE_WORDS = frozenset(
     {"account", "backchannel-logout", "callback", "healthz", "login", "logout", "me", "metrics", "readyz"}
     | {"static", "verify"}
 )
-_LOWEST_COST = 10
 _YEAR = timedelta(days=366)
 
 
@@ -102,20 +100,12 @@ class HashingSettings(Section):
     """`[emolytics.hashing]`: how local passwords are stored (ASVS 11.4.2)."""
 
     scheme: Literal["bcrypt"] = Field("bcrypt", description="The password hashing function.")
-    insecure: StrictBool = Field(default=False, description=f"Allow a cost below {_LOWEST_COST}, for tests.")
     cost: Annotated[StrictInt, Field(ge=4, le=16)] = Field(
         12, description="Each step doubles the work of a guess."
     )
     concurrency: Annotated[StrictInt, Field(ge=0, le=256)] = Field(
         0, description="Hashes computed at once; 0: as many as there are processors, less one."
     )
-
-    @field_validator("cost")
-    @classmethod
-    def _is_safe(cls, cost: int, info: ValidationInfo) -> int:
-        if cost < _LOWEST_COST and not info.data.get("insecure"):
-            raise ValueError(f"must be at least {_LOWEST_COST}; a lower cost needs insecure = true beside it")
-        return cost
 
 
 class PasswordSettings(Section):

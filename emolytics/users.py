@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, CursorResult, Row, bindparam, delete, insert, select, update
 
 from emolytics.database import Database
 from emolytics.identity import Identity
@@ -132,7 +132,7 @@ def _create(connection: Connection, backend: str, identity: Identity) -> int:
         "email_verified": identity.email_verified,
         "created_at": int(time.time()),
     }
-    return int(connection.execute(insert(users), row).inserted_primary_key[0])
+    return _new_id(connection.execute(insert(users), row))
 
 
 def _free_name(connection: Connection, backend: str, identity: Identity) -> tuple[str, str]:
@@ -166,7 +166,7 @@ def _remember(
         connection.execute(update(identities).where(identities.c.id == identity_id).values(row))
         return identity_id
     row |= {"user_id": user_id, "issuer": identity.issuer, "subject": identity.subject, "created_at": now}
-    return int(connection.execute(insert(identities), row).inserted_primary_key[0])
+    return _new_id(connection.execute(insert(identities), row))
 
 
 def _refresh(connection: Connection, user_id: int, identity: Identity) -> None:
@@ -176,3 +176,9 @@ def _refresh(connection: Connection, user_id: int, identity: Identity) -> None:
         "email_verified": identity.email_verified,
     }
     connection.execute(update(users).where(users.c.id == user_id).values(fresh))
+
+
+def _new_id(result: CursorResult[Any]) -> int:
+    key = result.inserted_primary_key
+    assert key is not None  # noqa: S101 - SQLAlchemy's type allows None for inserts of many rows only
+    return int(key[0])

@@ -191,7 +191,7 @@ def _login_page(
     return page(
         "login.html",
         status,
-        form=shown if core().has_password_backends else None,
+        form=shown if core().password_backends() else None,
         next=checked_next(asked_next) if asked_next else "",
         error=text,
         notice=notice,

@@ -4,9 +4,9 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, column, exc, select, table
+from sqlalchemy import Connection, Select, column, exc, select, table
 
 from emolytics.database import Database
 from emolytics.errors import StoreUnavailable
@@ -24,7 +24,7 @@ _LOCK_SECONDS = 60
 def current(database: Database) -> str | None:
     """The revision the database is at, or None for one without our tables. Raises `StoreUnavailable`."""
     _create_file(database)
-    version = select(column("version_num")).select_from(table(VERSION_TABLE))
+    version: Select[Any] = select(column("version_num")).select_from(table(VERSION_TABLE))
     with database.read() as connection:
         try:
             row = connection.execute(version).first()
