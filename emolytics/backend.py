@@ -126,4 +126,4 @@ class Context:
     public_url: str
 
 
-CAPABILITIES: tuple[type, ...] = (PasswordBackend, RedirectBackend, RequestBackend)
+CAPABILITIES = (PasswordBackend, RedirectBackend, RequestBackend)

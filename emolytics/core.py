@@ -1,6 +1,7 @@
 """Puts the parts together, once per process, from the settings. Knows no Flask."""
 
 import re
+from pathlib import Path
 
 from pydantic import SecretStr
 
@@ -33,7 +34,7 @@ class Core:
     def __init__(self, settings: Settings, keys: tuple[SecretStr, ...]) -> None:
         self.settings = settings
         self._options = {configured.name: configured.options for configured in settings.backends}
-        self.database = Database(settings.database.get_secret_value())
+        self.database = Database(settings.database)
         self.policy = PasswordPolicy(
             settings.passwords.minimum_length, (settings.title, *settings.passwords.context_words)
         )
@@ -43,16 +44,13 @@ class Core:
         self.sealer = Sealer(keys)
         self.sessions = Sessions(self.database, settings.session, self.sealer)
         self.throttle = Throttle(self.database, settings.limits)
-        self.opened = open_backends(settings, self._context)
-        self.backends = {one.backend.name: one.backend for one in self.opened}
+        self.backends = {backend.name: backend for backend in open_backends(settings, self._context)}
         self.sign_in = SignIn(
             settings, self.database, self._chain(), self.users, self.sessions, self.throttle, self.audit
         )
 
-    def _context(self, name: str) -> Context:
-        return Context(
-            name, self.settings.folder, self.database, self.hasher, self.policy, self.settings.public_url
-        )
+    def _context(self, name: str, folder: Path) -> Context:
+        return Context(name, folder, self.database, self.hasher, self.policy, self.settings.public_url)
 
     def _chain(self) -> Chain:
         patterns = {name: re.compile(options.usernames) for name, options in self._options.items()}
@@ -92,6 +90,6 @@ class Core:
         ]
 
     def close(self) -> None:
-        close_backends(self.opened)
+        close_backends(tuple(self.backends.values()))
         self.hasher.close()
         self.database.close()

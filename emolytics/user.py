@@ -6,7 +6,7 @@ from flask_login import UserMixin
 
 
 @dataclass(slots=True, eq=False)
-class User(UserMixin):
+class User(UserMixin):  # type: ignore[misc]  # Flask-Login has no types
     """Flask-Login's user, read from one row; nothing here goes back to the database.
 
     `auth_time` is when the person last proved who they are, in seconds since the epoch. `session_id`

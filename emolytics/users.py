@@ -116,7 +116,7 @@ class Users:
         connection.execute(delete(users).where(users.c.id == user_id))
 
 
-def _known(connection: Connection, identity: Identity) -> Row[Any] | None:
+def _known(connection: Connection, identity: Identity) -> Any:
     by_subject = (identities.c.issuer == identity.issuer) & (identities.c.subject == identity.subject)
     columns = (identities.c.id.label("identity_id"), identities.c.user_id, users.c.username, users.c.disabled)
     return connection.execute(select(*columns).join_from(identities, users).where(by_subject)).first()

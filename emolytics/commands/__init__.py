@@ -65,7 +65,7 @@ class Failure(click.ClickException):
     def __init__(self, message: str, remedy: str = "", exit_code: int = 1) -> None:
         super().__init__(message)
         self.remedy = remedy
-        self.exit_code = exit_code
+        self.exit_code = exit_code  # type: ignore[misc]  # click reads it from the instance too
 
     @classmethod
     def of(cls, error: EmolyticsError) -> "Failure":

@@ -60,13 +60,12 @@ def print_table(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
 
 
 def _text(value: Any) -> str:
-    match value:
-        case bool():
-            return "yes" if value else "no"
-        case list() | tuple():
-            return ", ".join(map(str, value)) or "-"
-        case None | "":
-            return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_text, value)) or "-"
+    if value is None or value == "":
+        return "-"
     # A name from outside must not move the cursor or forge a line of its own.
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in str(value))
 
@@ -77,16 +76,15 @@ def _file(ctx: click.Context) -> Path:
 
 
 def _host_core(ctx: click.Context) -> Core | None:
+    """The core of the application that `flask` loads, when it was `flask emolytics` that was called."""
     from flask import current_app, has_app_context
+    from flask.cli import ScriptInfo
 
-    if has_app_context() and "emolytics" in current_app.extensions:
-        found: Core = current_app.extensions["emolytics"]
-        return found
-    if ctx.obj is None:
-        from flask.cli import ScriptInfo
-
-        info = ctx.find_object(ScriptInfo)
-        found = info.load_app().extensions["emolytics"] if info else None
-        if found is not None:
-            return found
-    return None
+    if ctx.find_root().obj.__class__ is not ScriptInfo and not has_app_context():
+        return None
+    info = ctx.find_object(ScriptInfo)
+    app = current_app if has_app_context() else info.load_app() if info else None
+    host: Core | None = app.extensions.get("emolytics") if app else None
+    if host is None:
+        raise Failure("this application does not use Emolytics", "Call Emolytics(app) in it.", 2)
+    return host

@@ -7,7 +7,6 @@ import socket
 from typing import Any
 
 import click
-from flask import Flask
 from gunicorn.app.base import BaseApplication
 
 from emolytics import logs
@@ -44,7 +43,7 @@ def command(ctx: click.Context, host: str, port: int, workers: int, threads: int
     _Server(settings, host, port, workers, threads, address).run()
 
 
-class _Server(BaseApplication):  # type: ignore[misc]
+class _Server(BaseApplication):
     """gunicorn, configured here alone: no file, no environment variable changes how the portal is served."""
 
     def __init__(
@@ -67,7 +66,7 @@ class _Server(BaseApplication):  # type: ignore[misc]
         for name, value in self._options.items():
             self.cfg.set(name, value)
 
-    def load(self) -> Flask:
+    def load(self) -> Any:
         return create_app(self._settings)
 
 
