@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import entry_points
 from operator import attrgetter
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, get_type_hints
 
@@ -55,15 +56,6 @@ class ConfiguredBackend:
     factory: Factory
 
 
-@dataclass(frozen=True, slots=True)
-class OpenedBackend:
-    """A backend at work, and the settings that say whom the core asks it about."""
-
-    name: str
-    options: BackendSettings
-    backend: Backend
-
-
 def installed_types() -> tuple[str, ...]:
     """The names that entry points claim, sorted."""
     return tuple(sorted({entry.name for entry in entry_points(group=GROUP)}))
@@ -75,18 +67,19 @@ def backend_type(name: str) -> BackendType:
     return BackendType(factory, _settings_model(factory))
 
 
-def open_backends(settings: "Settings", make_context: Callable[[str], Context]) -> tuple[OpenedBackend, ...]:
-    """Open every configured backend, in declared order; `make_context` is given each one's name.
+def open_backends(settings: "Settings", make_context: Callable[[str, Path], Context]) -> tuple[Backend, ...]:
+    """Open every configured backend, in declared order; `make_context` is given each one's name and
+    the settings' folder.
 
     Raises `SettingsError` with every backend that will not do, or what a backend itself raises; those opened
     before are closed then.
     """
-    opened: list[OpenedBackend] = []
+    opened: list[Backend] = []
     problems: list[Problem] = []
     try:
         for configured in settings.backends:
             try:
-                _open(configured, make_context(configured.name), opened)
+                _open(configured, make_context(configured.name, settings.folder), opened)
             except SettingsError as error:
                 problems.extend(error.problems)
     except BaseException:
@@ -98,16 +91,16 @@ def open_backends(settings: "Settings", make_context: Callable[[str], Context]) 
     return tuple(opened)
 
 
-def close_backends(opened: Sequence[OpenedBackend]) -> None:
+def close_backends(opened: Sequence[Backend]) -> None:
     """Close them in reverse order; one that fails to close does not keep the others open."""
     for each in reversed(opened):
         try:
-            each.backend.close()
+            each.close()
         except Exception as error:
             _log.warning("backend %s did not close: %s", each.name, type(error).__name__)
 
 
-def _open(configured: ConfiguredBackend, context: Context, opened: list[OpenedBackend]) -> None:
+def _open(configured: ConfiguredBackend, context: Context, opened: list[Backend]) -> None:
     name, options = configured.name, configured.options
     try:
         backend: Any = configured.factory(options, context)
@@ -117,7 +110,7 @@ def _open(configured: ConfiguredBackend, context: Context, opened: list[OpenedBa
         reason = masked(f"{type(error).__name__}: {error}", held_secrets(options))
         raise _refused(name, f"could not be opened: {reason}") from error
     if callable(getattr(backend, "close", None)):
-        opened.append(OpenedBackend(name, options, backend))
+        opened.append(backend)
     if fault := _fault(backend, context):
         raise _refused(name, fault)
 
@@ -147,7 +140,9 @@ def _installed(name: str) -> Factory:
         for entry in entry_points(group=GROUP, name=name)
     }
     if not claims:
-        raise BackendTypeError(unknown(name, installed_types(), what="type of backend", others="installed"))
+        raise BackendTypeError(
+            f"{quoted(name)} {unknown(name, installed_types(), what='type of backend', others='installed')}"
+        )
     if len(claims) > 1:
         both = " and ".join(f"{value} of {distribution}" for distribution, value in sorted(claims))
         raise BackendTypeError(f"the type {quoted(name)} is claimed twice, by {both}: uninstall one of them")

@@ -14,6 +14,7 @@ from pydantic import (
     StringConstraints,
     ValidationError,
     ValidationInfo,
+    WithJsonSchema,
     field_validator,
 )
 
@@ -22,7 +23,7 @@ from emolytics.registry import BackendTypeError, ConfiguredBackend, backend_type
 from emolytics.secret_keys import KeyList
 from emolytics.setting_types import Duration, Section, format_duration
 from emolytics.settings_lines import KeyPath
-from emolytics.settings_problems import problems_of, unknown
+from emolytics.settings_problems import elsewhere, problems_of, unknown
 from emolytics.settings_source import Source, quoted, read_source
 from emolytics.settings_urls import DatabaseUrl, Origin, PublicUrl, StoreAddress
 
@@ -33,6 +34,8 @@ ROUTE_WORDS = frozenset(
     {"account", "backchannel-logout", "callback", "healthz", "login", "logout", "me", "metrics", "readyz"}
     | {"static", "verify"}
 )
+_TABLES = frozenset({"emolytics", "backends"})
+_ROLE = r"[\w.:@/+-]{1,64}"
 _YEAR = timedelta(days=366)
 
 
@@ -53,9 +56,27 @@ def _given(value: Any) -> Any:
     return value
 
 
+def _role(value: str) -> str:
+    if not re.fullmatch(_ROLE, value):
+        raise ValueError("a role is 1 to 64 letters, digits and _ . : @ / + -")
+    return value
+
+
+def _rule(value: str, info: ValidationInfo) -> str:
+    backend, _, group = value.partition(":")
+    if not group or not value.isprintable():
+        raise ValueError('must be "BACKEND:GROUP", such as "local:admins"')
+    known = (info.context or {}).get("backends", (backend,))
+    if backend not in known:
+        raise ValueError(f"{quoted(backend)} {unknown(backend, known, what='backend')}")
+    return value
+
+
 Lasting = Annotated[Duration, AfterValidator(_lasting)]
-RoleName = Annotated[str, StringConstraints(pattern=r"^[\w.:@/+-]{1,64}$")]
-RoleRule = Annotated[str, StringConstraints(pattern=rf"^{BACKEND_NAME}:.+$", max_length=1024)]
+RoleName = Annotated[str, AfterValidator(_role), WithJsonSchema({"type": "string", "pattern": f"^{_ROLE}$"})]
+RoleRule = Annotated[
+    str, AfterValidator(_rule), WithJsonSchema({"type": "string", "pattern": f"^{BACKEND_NAME}:.+$"})
+]
 
 
 class SessionSettings(Section):
@@ -167,19 +188,16 @@ class _Loader:
     def __init__(self, source: Source) -> None:
         self._source = source
         self._problems: list[Problem] = []
+        self._context: dict[str, Any] = {"folder": source.folder}
 
     def settings(self) -> Settings:
-        data = self._source.data
-        for key in data:
-            if key not in ("emolytics", "backends"):
-                self._refuse((str(key),), unknown(str(key), ("emolytics", "backends"), what="table"))
-        tables = self._table(data.get("backends", {}), ("backends",))
-        portal = self._checked(
-            PortalSettings, self._table(data.get("emolytics", {}), ("emolytics",)), ("emolytics",)
-        )
+        for key in self._source.data.keys() - _TABLES:
+            hint = elsewhere(str(key), PortalSettings, ("emolytics",))
+            self._refuse((str(key),), hint or unknown(str(key), _TABLES, what="table"))
+        tables = self._table("backends")
+        self._context["backends"] = tables
+        portal = self._checked(PortalSettings, self._table("emolytics"), ("emolytics",))
         backends = tuple(self._backends(tables))
-        if portal:
-            self._check_roles(portal, tables)
         if not portal or self._problems:
             raise SettingsError(sorted(self._problems, key=lambda problem: problem.line or 0))
         return Settings.model_construct(
@@ -190,7 +208,7 @@ class _Loader:
         enabled = 0
         for name, value in tables.items():
             path = ("backends", name)
-            table = self._table(value, path)
+            table = self._as_table(value, path)
             if table.get("enabled") is False:
                 continue
             enabled += 1
@@ -226,15 +244,10 @@ class _Loader:
         elif name in ROUTE_WORDS:
             self._refuse(path, f"a backend cannot be called {quoted(name)}: that is a page's name")
 
-    def _check_roles(self, portal: PortalSettings, tables: Mapping[str, Any]) -> None:
-        for role, rules in portal.roles.items():
-            for index, rule in enumerate(rules):
-                backend = rule.partition(":")[0]
-                if backend not in tables:
-                    message = f"{quoted(backend)} {unknown(backend, tables, what='backend')}"
-                    self._refuse(("emolytics", "roles", role, index), message)
+    def _table(self, name: str) -> Mapping[str, Any]:
+        return self._as_table(self._source.data.get(name, {}), (name,))
 
-    def _table(self, value: Any, path: KeyPath) -> Mapping[str, Any]:
+    def _as_table(self, value: Any, path: KeyPath) -> Mapping[str, Any]:
         if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
             return value
         self._refuse(path, "must be a table")
@@ -242,7 +255,7 @@ class _Loader:
 
     def _checked(self, model: type[Model], table: Mapping[str, Any], path: KeyPath) -> Model | None:
         try:
-            return model.model_validate(table, context={"folder": self._source.folder})
+            return model.model_validate(table, context=self._context)
         except ValidationError as error:
             self._problems.extend(problems_of(error, model, table, path, self._source))
             return None

@@ -9,7 +9,7 @@ from pydantic_core import ErrorDetails
 
 from emolytics.errors import Problem
 from emolytics.settings_lines import KeyPath
-from emolytics.settings_source import Source, quoted
+from emolytics.settings_source import Source, quoted, spell
 
 MASK = "********"
 _WORDS = (("Value error, ", ""), ("Input should be", "must be"), ("Input should", "must"))
@@ -22,7 +22,7 @@ def problems_of(
     secrets = tuple(_secret_texts(model, table))
     for mistake in error.errors(include_url=False, include_input=False):
         place = _place(mistake, table)
-        message = _message(mistake, model, place)
+        message = _message(mistake, model, place, at)
         yield source.problem((*at, *place), masked(message, secrets))
 
 
@@ -57,6 +57,20 @@ def unknown(word: str, known: Iterable[str], *, what: str = "key", others: str =
     return f"is not a known {what}; {hint}"
 
 
+def elsewhere(key: str, model: type[BaseModel], at: KeyPath) -> str:
+    """Says where a key belongs that a table of `model`, standing at `at`, knows; nothing where none does."""
+    homes = [path for path, fields in _sections(model, at) if key in fields]
+    return f"is not a key of this table; it belongs in [{spell(homes[0])}]" if len(homes) == 1 else ""
+
+
+def _sections(model: type[BaseModel], at: KeyPath) -> Iterator[tuple[KeyPath, dict[str, Any]]]:
+    fields = _fields(model)
+    yield at, fields
+    for key, annotation in fields.items():
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            yield from _sections(annotation, (*at, key))
+
+
 def _place(mistake: ErrorDetails, table: Mapping[str, Any]) -> KeyPath:
     """Where in the table: pydantic's own marks for branches of a union are left out."""
     place: list[str | int] = []
@@ -76,10 +90,11 @@ def _has(value: Any, part: str | int) -> bool:
     return isinstance(value, Mapping) and part in value
 
 
-def _message(mistake: ErrorDetails, model: type[BaseModel], place: KeyPath) -> str:
+def _message(mistake: ErrorDetails, model: type[BaseModel], place: KeyPath, at: KeyPath) -> str:
     match mistake["type"]:
         case "extra_forbidden":
-            return unknown(str(place[-1]), _known_keys(model, place[:-1]))
+            key = str(place[-1])
+            return elsewhere(key, model, at) or unknown(key, _known_keys(model, place[:-1]))
         case "missing":
             return "is missing"
         case "model_type" | "dict_type":

@@ -1,7 +1,6 @@
 """The addresses in the `[emolytics]` table: the database, the limiter's store, our own URL, other origins.
 
-They are parsed by the libraries that will use them, which are imported only here, when a value is read.
-No message repeats the address: it may hold a password.
+They are parsed by the libraries that will use them. No message repeats an address: it may hold a password.
 """
 
 from importlib.util import find_spec
@@ -9,9 +8,11 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, SecretStr, ValidationInfo
+from pydantic import AfterValidator, PlainValidator, SecretStr, ValidationInfo, WithJsonSchema
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
-from emolytics.setting_types import Secret, anchored
+from emolytics.setting_types import SECRET_SCHEMA, Secret, anchored, read_secret
 
 _DATABASES = "sqlite, postgresql+psycopg and mariadb+pymysql"
 
@@ -24,12 +25,10 @@ def is_loopback(host: str) -> bool:
         return f".{host.rstrip('.').lower()}".endswith(".localhost")
 
 
-def _database(value: SecretStr, info: ValidationInfo) -> SecretStr:
-    from sqlalchemy import make_url
-    from sqlalchemy.exc import ArgumentError, NoSuchModuleError
-
+def _database(value: Any, info: ValidationInfo) -> URL:
+    given = value if isinstance(value, URL) else read_secret(value, info)
     try:
-        url = make_url(value.get_secret_value())
+        url = make_url(given.get_secret_value() if isinstance(given, SecretStr) else given)
         dialect = url.get_dialect()
         dialect.import_dbapi()
     except NoSuchModuleError:
@@ -42,7 +41,7 @@ def _database(value: SecretStr, info: ValidationInfo) -> SecretStr:
         raise ValueError(f"names an asyncio driver; tried are {_DATABASES}")
     if url.get_backend_name() == "sqlite" and _is_file(url.database):
         url = url.set(database=str(anchored(Path(url.database or ""), info)))
-    return SecretStr(url.render_as_string(hide_password=False))
+    return url
 
 
 def _is_file(database: str | None) -> bool:
@@ -95,7 +94,7 @@ def _url(value: str) -> Any:
         return None
 
 
-DatabaseUrl = Annotated[Secret, AfterValidator(_database)]
+DatabaseUrl = Annotated[URL, PlainValidator(_database), WithJsonSchema(SECRET_SCHEMA)]
 StoreAddress = Annotated[Secret, AfterValidator(_store)]
 PublicUrl = Annotated[str, AfterValidator(_public_url)]
 Origin = Annotated[str, AfterValidator(_origin)]
