@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from datetime import timedelta
 from enum import Enum
+from functools import singledispatch
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote_plus
 
 from pydantic import BaseModel, SecretStr
 from pydantic.errors import PydanticInvalidForJsonSchema
@@ -22,7 +24,7 @@ _SECRET_PARAMETERS = ("pass", "secret", "token")
 
 
 def effective(settings: Settings) -> dict[str, Any]:
-    """What is in force, defaults included, in the file's own shape; secrets masked, durations as the file has them."""
+    """What is in force, defaults included, in the file's shape and spelling; secrets are masked."""
     portal = {key: _shown(getattr(settings, key)) for key in PortalSettings.model_fields}
     portal["limits"]["storage"] = _address(settings.limits.storage.get_secret_value())
     backends = {each.name: _shown(each.options) for each in settings.backends}
@@ -32,9 +34,9 @@ def effective(settings: Settings) -> dict[str, Any]:
 def settings_schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) of settings.toml, with the backends that are installed."""
     models = {name: model for name in installed_types() if (model := _model(name))}
+    sections: set[type[BaseModel]] = {PortalSettings, *models.values()}
     refs, definitions = models_json_schema(
-        [(model, "validation") for model in {PortalSettings, BackendSettings, *models.values()}],
-        schema_generator=_Schema,
+        [(model, "validation") for model in sections], schema_generator=_Schema
     )
     by_type = [_when("type", name, refs[model, "validation"]) for name, model in models.items()]
     return {
@@ -76,7 +78,7 @@ def _when(key: str, value: Any, then: Any) -> dict[str, Any]:
 
 
 def _model(name: str) -> type[BackendSettings] | None:
-    """None for a type that cannot be imported here, or holds what JSON Schema cannot say: anything goes for it."""
+    """None for a type that cannot be imported, or holds what JSON Schema cannot say: anything goes for it."""
     try:
         model = backend_type(name).settings_model
         model.model_json_schema(schema_generator=_Schema)
@@ -85,37 +87,61 @@ def _model(name: str) -> type[BackendSettings] | None:
     return model
 
 
+@singledispatch
 def _shown(value: Any) -> Any:
-    match value:
-        case None | bool() | int() | float() | str():
-            return value.value if isinstance(value, Enum) else value
-        case SecretStr():
-            return MASK if value.get_secret_value() else ""
-        case timedelta():
-            return format_duration(value)
-        case Path():
-            return str(value)
-        case URL():
-            return _address(value)
-        case SecretKeys():
-            return [_source(source) for source in value.sources]
-        case BaseModel():
-            return {
-                field.alias or name: _shown(getattr(value, name))
-                for name, field in type(value).model_fields.items()
-            }
-        case Mapping():
-            return {str(key): _shown(inner) for key, inner in value.items()}
-        case list() | tuple() | set() | frozenset():
-            return [_shown(inner) for inner in value]
-        case Enum():
-            return _shown(value.value)
-        case _:
-            return str(value)
+    return str(value)
 
 
-def _source(source: SecretStr | Path) -> Any:
-    return {"file": str(source)} if isinstance(source, Path) else MASK
+@_shown.register(type(None))
+@_shown.register(str)
+@_shown.register(int)
+@_shown.register(float)
+def _(value: Any) -> Any:
+    return value
+
+
+@_shown.register
+def _(value: SecretStr) -> str:
+    return MASK if value.get_secret_value() else ""
+
+
+@_shown.register
+def _(value: timedelta) -> str:
+    return format_duration(value)
+
+
+@_shown.register
+def _(value: URL) -> str:
+    return _address(value)
+
+
+@_shown.register
+def _(value: SecretKeys) -> list[Any]:
+    return [{"file": str(each)} if isinstance(each, Path) else MASK for each in value.sources]
+
+
+@_shown.register
+def _(value: Enum) -> Any:
+    return _shown(value.value)
+
+
+@_shown.register
+def _(value: BaseModel) -> dict[str, Any]:
+    fields = type(value).model_fields
+    return {field.alias or name: _shown(getattr(value, name)) for name, field in fields.items()}
+
+
+@_shown.register(Mapping)
+def _(value: Mapping[Any, Any]) -> dict[str, Any]:
+    return {str(key): _shown(inner) for key, inner in value.items()}
+
+
+@_shown.register(list)
+@_shown.register(tuple)
+@_shown.register(set)
+@_shown.register(frozenset)
+def _(value: Any) -> list[Any]:
+    return [_shown(inner) for inner in value]
 
 
 def _address(address: str | URL) -> str:
@@ -125,4 +151,4 @@ def _address(address: str | URL) -> str:
     url = make_url(address)
     hidden = {key: MASK for key in url.query if any(word in key.lower() for word in _SECRET_PARAMETERS)}
     shown = url.update_query_dict(hidden).render_as_string(hide_password=True)
-    return shown.replace(":***@", f":{MASK}@")
+    return shown.replace(":***@", f":{MASK}@").replace(quote_plus(MASK), MASK)
