@@ -19,7 +19,6 @@ from emolytics.sign_in import SignIn
 from emolytics.throttle import Throttle
 from emolytics.users import Users
 
-
 _LABELS = {"local": "Local account", "token": "API token"}
 _ICONS = {"ldap": "directory.svg", "oauth": "openid.svg"}
 _ICON = "key.svg"
@@ -34,7 +33,7 @@ class Core:
     def __init__(self, settings: Settings, keys: tuple[SecretStr, ...]) -> None:
         self.settings = settings
         self._options = {configured.name: configured.options for configured in settings.backends}
-        self.database = Database(settings.database)
+        self.database = Database(settings.database.get_secret_value())
         self.policy = PasswordPolicy(
             settings.passwords.minimum_length, (settings.title, *settings.passwords.context_words)
         )
