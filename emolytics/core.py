@@ -1,7 +1,6 @@
 """Puts the parts together, once per process, from the settings. Knows no Flask."""
 
 import re
-from pathlib import Path
 
 from pydantic import SecretStr
 
@@ -43,13 +42,16 @@ class Core:
         self.sealer = Sealer(keys)
         self.sessions = Sessions(self.database, settings.session, self.sealer)
         self.throttle = Throttle(self.database, settings.limits)
-        self.backends = {backend.name: backend for backend in open_backends(settings, self._context)}
+        self._opened = open_backends(settings, self._context)
+        self.backends = {each.name: each.backend for each in self._opened}
         self.sign_in = SignIn(
             settings, self.database, self._chain(), self.users, self.sessions, self.throttle, self.audit
         )
 
-    def _context(self, name: str, folder: Path) -> Context:
-        return Context(name, folder, self.database, self.hasher, self.policy, self.settings.public_url)
+    def _context(self, name: str) -> Context:
+        return Context(
+            name, self.settings.folder, self.database, self.hasher, self.policy, self.settings.public_url
+        )
 
     def _chain(self) -> Chain:
         patterns = {name: re.compile(options.usernames) for name, options in self._options.items()}
@@ -89,6 +91,6 @@ class Core:
         ]
 
     def close(self) -> None:
-        close_backends(tuple(self.backends.values()))
+        close_backends(self._opened)
         self.hasher.close()
         self.database.close()

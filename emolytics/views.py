@@ -10,10 +10,10 @@ from typing import Any
 from flask import Blueprint, Response, current_app, jsonify, request, session, url_for
 from flask_login import current_user, login_user, logout_user
 
+from emolytics import devices
 from emolytics.answers import ERRORS, error, page, see_other, sentence, wants_json, with_retry
 from emolytics.audit import Client, Event, Record
 from emolytics.core import Core
-from emolytics.devices import describe
 from emolytics.forms import InvalidRequest, LoginForm, json_object, once_each, require_csrf
 from emolytics.next_url import safe_next
 from emolytics.request_id import request_id
@@ -50,7 +50,9 @@ def core() -> Core:
 
 def client() -> Client:
     """Who is asking, as the audit trail keeps it."""
-    return Client(request.remote_addr or "", describe(request.headers.get("User-Agent")), request_id())
+    return Client(
+        request.remote_addr or "", devices.in_words(request.headers.get("User-Agent")), request_id()
+    )
 
 
 @blueprint.get("/login")
