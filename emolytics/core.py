@@ -10,7 +10,9 @@ from emolytics.chain import Chain, Link
 from emolytics.database import Database
 from emolytics.hashing import Hasher
 from emolytics.passwords import PasswordPolicy
+from emolytics.pending import PendingSignIns
 from emolytics.registry import close_backends, open_backends
+from emolytics.revalidation import Revalidation
 from emolytics.sealing import Sealer
 from emolytics.sessions import Sessions
 from emolytics.settings import Settings
@@ -41,12 +43,15 @@ class Core:
         self.users = Users(self.database)
         self.sealer = Sealer(keys)
         self.sessions = Sessions(self.database, settings.session, self.sealer)
+        self.pending = PendingSignIns(self.database, self.sealer)
         self.throttle = Throttle(self.database, settings.limits)
         self._opened = open_backends(settings, self._context)
         self.backends = {each.name: each.backend for each in self._opened}
         self.sign_in = SignIn(
             settings, self.database, self._chain(), self.users, self.sessions, self.throttle, self.audit
         )
+
+        self.revalidation = Revalidation(settings, self.database, self.sessions, self.audit, self.backends)
 
     def _context(self, name: str) -> Context:
         return Context(

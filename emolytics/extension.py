@@ -9,7 +9,7 @@ from flask_login import LoginManager
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from emolytics import account, health, loaders, migrations, views
+from emolytics import account, health, loaders, migrations, redirect_views, views
 from emolytics.answers import code_for, error
 from emolytics.audit import Event, Record
 from emolytics.core import Core
@@ -17,8 +17,9 @@ from emolytics.errors import StoreUnavailable
 from emolytics.forms import InvalidRequest
 from emolytics.headers import content_security_policy, protect
 from emolytics.settings import Settings, load_settings
+from emolytics.visitor import client
 
-_ = (account, health)  # their views are on the blueprint by being imported
+_ = (account, health, redirect_views)  # their views are on the blueprint by being imported
 
 
 class Emolytics:
@@ -110,7 +111,7 @@ def _store_unavailable(_error: Exception) -> Response:
 
 def _invalid_request(core: Core) -> Callable[[Exception], Response]:
     def answer(refused: Exception) -> Response:
-        core.audit.note(Record(Event.REQUEST_REFUSED, views.client(), reason=str(refused)))
+        core.audit.note(Record(Event.REQUEST_REFUSED, client(), reason=str(refused)))
         return error("invalid_request")
 
     return answer
