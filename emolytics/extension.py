@@ -93,7 +93,7 @@ def _configure(app: Flask, settings: Settings, keys: list[str], url_prefix: str 
 
 
 def _install_hooks(app: Flask, core: Core) -> None:
-    policy = content_security_policy("")
+    policy = content_security_policy(_form_targets(core))
 
     @app.after_request
     def finish(response: Response) -> Response:
@@ -103,6 +103,14 @@ def _install_hooks(app: Flask, core: Core) -> None:
 
     app.register_error_handler(StoreUnavailable, _store_unavailable)
     app.register_error_handler(InvalidRequest, _invalid_request(core))
+
+
+def _form_targets(core: Core) -> str:
+    """Browsers hold a form's redirect to `form-action` too, and a provider's address is known only when asked."""
+    if not core.redirect_backends():
+        return ""
+    tried_out_here = core.settings.public_url.startswith("http://")
+    return " https: http://127.0.0.1:* http://localhost:*" if tried_out_here else " https:"
 
 
 def _store_unavailable(_error: Exception) -> Response:
