@@ -124,14 +124,15 @@ def _open(configured: ConfiguredBackend, context: Context, opened: list[OpenedBa
 
 def _fault(backend: Any, context: Context) -> str:
     """Why the core cannot work with this object, or nothing."""
+    called = getattr(backend, "name", None)
     missing = [member for member in ("name", "check_health", "close") if not hasattr(backend, member)]
     if missing:
         return f"opened as something that is no backend: it lacks {', '.join(missing)}"
     if not isinstance(backend, CAPABILITIES):
         capabilities = ", ".join(capability.__name__ for capability in CAPABILITIES)
         return f"opened as something that can sign nobody in: it matches none of {capabilities}"
-    if backend.name != context.name:
-        return f"calls itself {quoted(str(backend.name))}; its name has to be the one that its context gives"
+    if called != context.name:
+        return f"calls itself {quoted(str(called))}; its name has to be the one that its context gives"
     if isinstance(backend, RedirectBackend) and not context.public_url:
         return "sends people to a provider, which needs emolytics.public_url to send them back to"
     return ""

@@ -40,13 +40,11 @@ def _database(value: SecretStr, info: ValidationInfo) -> SecretStr:
         raise ValueError('must be a database URL such as "sqlite:///instance/emolytics.db"') from None
     if dialect.is_async:
         raise ValueError(f"names an asyncio driver; tried are {_DATABASES}")
-    if url.get_backend_name() == "sqlite" and _is_file(url.database):
-        url = url.set(database=str(anchored(Path(url.database or ""), info)))
+    file = url.database or ""
+    if url.get_backend_name() != "sqlite" or not file or file.startswith((":memory:", "file:")):
+        return value
+    url = url.set(database=str(anchored(Path(file), info)))
     return SecretStr(url.render_as_string(hide_password=False))
-
-
-def _is_file(database: str | None) -> bool:
-    return bool(database) and database != ":memory:" and not str(database).startswith("file:")
 
 
 def _store(value: SecretStr) -> SecretStr:
