@@ -42,7 +42,8 @@ class PasswordPolicy:
     """The rules for a new password.
 
     `minimum_length` counts code points, as typed or after NFC, whichever are fewer, so that é is one however
-    it is typed; the most is `MAX_LENGTH` code points as typed. `context_words`: the names of the product, the organisation, the host.
+    it is typed; the most is `MAX_LENGTH` code points as typed. `context_words`: the names of the product,
+    the organisation, the host.
     """
 
     minimum_length: int = 12
