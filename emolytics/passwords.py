@@ -41,8 +41,9 @@ _DISGUISES = (
 class PasswordPolicy:
     """The rules for a new password.
 
-    `minimum_length` counts code points after NFC, so that é is one however it is typed; the most is
-    `MAX_LENGTH` code points as typed. `context_words`: the names of the product, the organisation, the host.
+    `minimum_length` counts code points, as typed or after NFC, whichever are fewer, so that é is one however
+    it is typed; the most is `MAX_LENGTH` code points as typed. `context_words`: the names of the product,
+    the organisation, the host.
     """
 
     minimum_length: int = 12
@@ -72,7 +73,7 @@ class PasswordPolicy:
     def _check_length(self, password: str) -> None:
         if len(password) > MAX_LENGTH:  # first: normalising a huge text is slow
             raise PasswordRefused(f"Use at most {MAX_LENGTH} characters.")
-        length = len(unicodedata.normalize("NFC", password))
+        length = min(len(password), len(unicodedata.normalize("NFC", password)))  # NFC can also lengthen
         if length < self.minimum_length:
             raise PasswordRefused(
                 f"Use at least {self.minimum_length} characters; this password has {length}."

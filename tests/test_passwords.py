@@ -70,6 +70,10 @@ def test_an_accented_letter_is_one_character_however_it_is_typed() -> None:
     assert refusal(composed[1:], POLICY) == refusal(decomposed[2:], POLICY) == expected
 
 
+def test_a_character_that_normalising_takes_apart_counts_once() -> None:
+    assert refusal("k7#Vq2\u0344") == "Use at least 8 characters; this password has 7."
+
+
 def test_a_huge_password_is_refused_before_it_is_normalised(monkeypatch: pytest.MonkeyPatch) -> None:
     def must_not_run(form: str, text: str) -> str:
         raise AssertionError("normalised")
