@@ -8,12 +8,13 @@ import pytest
 
 from emolytics.backend import Revalidates
 from emolytics.identity import Authenticated, Identity, Outcome
-from emolytics.testing.suite import BackendSuite, at_once, needs, stored
+from emolytics.testing.secrecy import Ear, SecrecyTests
+from emolytics.testing.suite import at_once, needs, stored
 from emolytics.testing.upstream import Person, Upstream, new_person
 from emolytics.testing.verdicts import expect_authenticated, expect_denied, expect_unavailable, within
 
 
-class RevalidationSuite(BackendSuite[Any, Any]):
+class RevalidationSuite(SecrecyTests[Any, Any]):
     """A mix-in: `class TestMine(PasswordSuite, RevalidationSuite)`, with the fixtures of the former.
 
     A denial here shows no credential, so it is never `credential_proven`.
@@ -138,6 +139,15 @@ class RevalidationSuite(BackendSuite[Any, Any]):
             return seen
 
         assert at_once(stay, everybody) == [[held.identity] * 4 for held in everybody]
+
+    def test_a_revalidation_says_no_secret(self, backend: Any, upstream: Upstream, ear: Ear) -> None:
+        ada = self.somebody(upstream)
+        held = self.held(backend, upstream, ada)
+
+        outcome = backend.revalidate(held)
+
+        ear.show(outcome, backend)
+        ear.expect_unsaid(self.secrets(upstream, ada, held) + self.secrets(upstream, ada, outcome))
 
     @needs("can_go_down")
     def test_an_outage_sends_nobody_away(self, backend: Any, upstream: Upstream) -> None:

@@ -58,7 +58,7 @@ class ProviderBackend:
         )
         if tokens is None:
             return Denied(Reason.BAD_CALLBACK, "the provider does not accept the code")
-        if not is_same(tokens.nonce, pending.get("nonce", "")):
+        if not self._fits(tokens, pending):
             return Denied(Reason.BAD_CALLBACK, "the nonce is not that of this attempt")
         return self._authenticated(tokens)
 
@@ -77,6 +77,9 @@ class ProviderBackend:
         ):
             return Denied(Reason.SIGN_IN_AGAIN, "the refresh token is another person's")
         return outcome
+
+    def _fits(self, tokens: Tokens, pending: Mapping[str, str]) -> bool:
+        return is_same(tokens.nonce, pending.get("nonce", ""))
 
     def _refusal(self, error: str) -> Denied:
         if error in PROVIDER_TROUBLE:
