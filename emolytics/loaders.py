@@ -4,7 +4,7 @@ import logging
 from urllib.parse import quote
 
 from flask import Request, Response, current_app, g, request
-from flask_login import LoginManager
+from flask_login import LoginManager, user_loaded_from_request
 from flask_login.utils import login_url
 
 from emolytics.answers import error, see_other, wants_json
@@ -52,6 +52,18 @@ def recognise(core: Core, asking: Request) -> User | None:
                 else None
             )
     return None
+
+
+def recognise_first(core: Core, asking: Request) -> None:
+    """Let a request backend's word stand for this request, whatever cookies came along.
+
+    Flask-Login would not ask its request loader beside a remember cookie, and a session of one person must
+    not go on under the header of another (CVE-2014-0482).
+    """
+    user = recognise(core, asking)
+    if user is not None:
+        g._login_user = user  # noqa: SLF001 - where Flask-Login keeps it; it has no public way to say so
+        user_loaded_from_request.send(current_app._get_current_object(), user=user)  # type: ignore[attr-defined]  # noqa: SLF001
 
 
 def touch_session(core: Core, response: Response) -> Response:
