@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from emolytics.identity import Authenticated, Denied, Identity, Outcome, Redirect
+from emolytics.identity import Authenticated, Denied, Identity, LogoutNotice, Outcome, Redirect
 
 if TYPE_CHECKING:
     from emolytics.database import Database
@@ -69,6 +69,17 @@ class Revalidates(Protocol):
 
     def revalidate(self, held: Authenticated) -> Outcome:
         """`Authenticated` with fresh attributes, groups and `retained`, or the reason why not."""
+
+
+@runtime_checkable
+class ReceivesLogout(Protocol):
+    """Is told by its issuer, behind the browser's back, that a session has ended there."""
+
+    def read_logout(self, token: str) -> LogoutNotice | Denied:
+        """Judge a logout token. The core remembers `token_id` and ends the sessions meant.
+
+        Raises `BackendUnavailable` when the issuer's keys cannot be had.
+        """
 
 
 @runtime_checkable

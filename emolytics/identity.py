@@ -93,3 +93,18 @@ class Redirect:
 
     url: str
     pending: Mapping[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class LogoutNotice:
+    """An issuer says that a person, or one session of hers, has ended there (OpenID Connect Back-Channel Logout).
+
+    At least one of `subject` and `upstream_session` is set. `token_id` is to be remembered until the notice
+    can no longer be accepted, so that none is obeyed twice; `issued_at` is in seconds since 1970.
+    """
+
+    issuer: str
+    subject: str
+    upstream_session: str
+    token_id: str
+    issued_at: int
