@@ -14,6 +14,7 @@ from emolytics.identity import Authenticated, Denied, Identity, LogoutNotice, Ou
 if TYPE_CHECKING:
     from emolytics.database import Database
     from emolytics.hashing import Hasher
+    from emolytics.passwords import PasswordPolicy
 
 
 @runtime_checkable
@@ -101,12 +102,16 @@ class KeepsAccounts(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One step of a diagnosis: what was tried, what came of it, and what mends it. Never a secret."""
+    """One step of a diagnosis: what was tried, what came of it, and what mends it. Never a secret.
+
+    The step that found the person's groups names them in `groups`; the core tells which roles they grant.
+    """
 
     step: str
     ok: bool
     detail: str = ""
     remedy: str = ""
+    groups: tuple[str, ...] | None = None
 
 
 @runtime_checkable
@@ -128,6 +133,7 @@ class Context:
     folder: Path
     database: "Database"
     hasher: "Hasher"
+    policy: "PasswordPolicy"
     public_url: str
 
 

@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_LONGEST_SECRET = 65536
 _DURATION = re.compile(r"([0-9]{1,9})([smhd])")
 
 
@@ -54,38 +55,48 @@ def folder_of(info: ValidationInfo) -> Path:
     return Path((info.context or {}).get("folder", Path.cwd()))
 
 
-def _anchor(path: Path, info: ValidationInfo) -> Path:
-    return folder_of(info) / path.expanduser()
+def anchored(path: Path, info: ValidationInfo) -> Path:
+    """The path as the settings file means it. Raises ValueError where `~` or `~name` has no home."""
+    try:
+        return folder_of(info) / path.expanduser()
+    except RuntimeError:
+        raise ValueError(f"there is no home folder for {path}") from None
 
 
-LocalPath = Annotated[Path, AfterValidator(_anchor)]
+LocalPath = Annotated[Path, AfterValidator(anchored)]
 
 
-def _read_secret(value: Any, info: ValidationInfo) -> Any:
+def read_secret(value: Any, info: ValidationInfo) -> Any:
+    """The secret behind a string, `{ env = … }` or `{ file = … }`. Raises ValueError."""
     match value:
         case {"env": str(name), **rest} if not rest:
             if not os.environ.get(name):
                 raise ValueError(f"the environment variable {name} is not set")
             return os.environ[name]
         case {"file": str(name), **rest} if not rest:
-            return _read_secret_file(folder_of(info) / name)
+            return read_secret_file(anchored(Path(name), info))
         case str() | SecretStr():
             return value
-    raise ValueError('must be a string, { env = "NAME" } or { file = "PATH" }')
+        case _:
+            raise ValueError('must be a string, { env = "NAME" } or { file = "PATH" }')
 
 
-def _read_secret_file(path: Path) -> str:
+def read_secret_file(path: Path) -> str:
+    """The file's text without its last line break. Raises ValueError when it is empty or cannot be read."""
     try:
-        text = path.read_text(encoding="utf-8").strip("\r\n")
+        with path.open(encoding="utf-8") as file:
+            text = file.read(_LONGEST_SECRET + 1).strip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8 text"
         raise ValueError(f"cannot read the file {path}: {reason}") from None
-    if not text:
-        raise ValueError(f"the file {path} is empty")
+    if not 0 < len(text) <= _LONGEST_SECRET:
+        raise ValueError(
+            f"the file {path} is empty" if not text else f"the file {path} is too long for a secret"
+        )
     return text
 
 
-_SECRET_SCHEMA = {
+SECRET_SCHEMA = {
     "anyOf": [
         {"type": "string", "minLength": 1},
         *(
@@ -100,7 +111,7 @@ _SECRET_SCHEMA = {
     ]
 }
 
-Secret = Annotated[SecretStr, BeforeValidator(_read_secret), WithJsonSchema(_SECRET_SCHEMA)]
+Secret = Annotated[SecretStr, BeforeValidator(read_secret), WithJsonSchema(SECRET_SCHEMA)]
 
 
 class Section(BaseModel):

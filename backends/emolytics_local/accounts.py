@@ -1,0 +1,113 @@
+"""The table of local accounts."""
+
+import json
+import secrets
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Row, bindparam, delete, exc, insert, select, update
+
+from emolytics.database import Database
+from emolytics.errors import InvalidName
+from emolytics.identity import Identity
+from emolytics.names import canonical, prepare
+from emolytics.schema import local_accounts as table
+
+_LONGEST_KEY = 512
+_BY_NAME = select(table).where(
+    table.c.issuer == bindparam("issuer"), table.c.username_key == bindparam("key")
+)
+_BY_SUBJECT = select(table).where(
+    table.c.issuer == bindparam("issuer"), table.c.subject == bindparam("subject")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One account; `password_hash` is None for one that cannot sign in with a password."""
+
+    identity: Identity
+    password_hash: str | None
+    must_change: bool
+
+
+class Accounts:
+    """Reads and writes the accounts of one issuer. Raises `StoreUnavailable`."""
+
+    def __init__(self, database: Database, issuer: str) -> None:
+        self._database = database
+        self._issuer = issuer
+
+    def by_name(self, username: str) -> Account | None:
+        """The account of this name in any spelling; a name that cannot be one has none."""
+        try:
+            key = canonical(username)
+        except InvalidName:
+            return None
+        return self._account(self._database.fetch_one(_BY_NAME, {"issuer": self._issuer, "key": key}))
+
+    def by_subject(self, subject: str) -> Account | None:
+        return self._account(
+            self._database.fetch_one(_BY_SUBJECT, {"issuer": self._issuer, "subject": subject})
+        )
+
+    def add(self, account: Identity, password_hash: str) -> Identity:
+        """Raises `InvalidName` for a name that is taken or cannot be one."""
+        name, key, now = prepare(account.username), canonical(account.username), int(time.time())
+        if len(key) > _LONGEST_KEY:
+            raise InvalidName("the name is too long")
+        row = {
+            "subject": secrets.token_hex(16),
+            "issuer": self._issuer,
+            "username": name,
+            "username_key": key,
+            "display_name": account.display_name,
+            "email": account.email,
+            "groups": json.dumps(account.groups),
+            "password_hash": password_hash,
+            "created_at": now,
+            "changed_at": now,
+        }
+        try:
+            with self._database.transaction() as connection:
+                connection.execute(insert(table), row)
+        except exc.IntegrityError:
+            raise InvalidName(f"there is an account named {name} already") from None
+        return _identity(self._issuer, row)
+
+    def set_hash(self, subject: str, new: str, *, instead_of: str | None = None) -> bool:
+        """Store a hash; with `instead_of`, only if nobody stored another one meanwhile."""
+        mine = (table.c.issuer == self._issuer) & (table.c.subject == subject)
+        if instead_of is not None:
+            mine &= table.c.password_hash == instead_of
+        change = (
+            update(table)
+            .where(mine)
+            .values(password_hash=new, must_change=False, changed_at=int(time.time()))
+        )
+        with self._database.transaction() as connection:
+            return bool(connection.execute(change).rowcount)
+
+    def remove(self, subject: str) -> None:
+        with self._database.transaction() as connection:
+            connection.execute(
+                delete(table).where(table.c.issuer == self._issuer, table.c.subject == subject)
+            )
+
+    def _account(self, row: Row[Any] | None) -> Account | None:
+        if row is None:
+            return None
+        return Account(_identity(self._issuer, row._asdict()), row.password_hash, row.must_change)
+
+
+def _identity(issuer: str, row: Any) -> Identity:
+    # Nobody has verified the address: an operator typed it.
+    return Identity(
+        issuer=issuer,
+        subject=row["subject"],
+        username=row["username"],
+        display_name=row["display_name"],
+        email=row["email"],
+        groups=tuple(json.loads(row["groups"])),
+    )

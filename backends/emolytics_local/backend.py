@@ -1,0 +1,116 @@
+"""Checks passwords of local accounts, in the same time whatever was wrong."""
+
+from collections.abc import Iterable
+
+from emolytics.backend import Context, Finding
+from emolytics.errors import BackendUnavailable, StoreUnavailable
+from emolytics.identity import Authenticated, Denied, Identity, Outcome, Reason
+from emolytics_local.accounts import Account, Accounts
+
+
+class LocalBackend:
+    """Matches `PasswordBackend`, `Revalidates`, `KeepsAccounts` and `Diagnoses`."""
+
+    def __init__(self, context: Context, issuer: str) -> None:
+        self.name = context.name
+        self._accounts = Accounts(context.database, issuer)
+        self._database = context.database
+        self._hasher = context.hasher
+        self._policy = context.policy
+
+    def authenticate(self, username: str, password: str) -> Outcome:
+        account = self._find(username)
+        # One hash whoever is asked for, or the clock would tell a stranger who has an account (ASVS 6.3.8).
+        verdict = self._hasher.verify(account.password_hash if account else None, password)
+        if account is None:
+            return Denied(Reason.UNKNOWN_SUBJECT, "no local account of this name")
+        subject = account.identity.subject
+        if not verdict:
+            return Denied(Reason.BAD_CREDENTIAL, "wrong password", subject=subject)
+        if verdict.replacement:
+            self._upgrade(account, verdict.replacement)
+        if account.must_change:
+            return Denied(
+                Reason.MUST_CHANGE,
+                "the password must be changed first",
+                "Your password must be changed before you can sign in. Please ask your administrator for a new one.",
+                credential_proven=True,
+                subject=subject,
+            )
+        return Authenticated(account.identity)
+
+    def revalidate(self, held: Authenticated) -> Outcome:
+        try:
+            account = self._accounts.by_subject(held.identity.subject)
+        except StoreUnavailable as error:
+            raise BackendUnavailable(str(error)) from error
+        if account is None:
+            return Denied(Reason.UNKNOWN_SUBJECT, "the local account is gone")
+        return Authenticated(account.identity, held.retained, held.upstream_session)
+
+    def add_account(self, account: Identity, password: str) -> Identity:
+        self._policy.check(password, about=_about(account))
+        return self._accounts.add(account, self._hasher.hash(password))
+
+    def set_password(self, subject: str, password: str) -> None:
+        account = self._accounts.by_subject(subject)
+        if account is None:
+            raise BackendUnavailable("the local account is gone")
+        self._policy.check(password, about=_about(account.identity))
+        self._accounts.set_hash(subject, self._hasher.hash(password))
+
+    def change_password(self, subject: str, current: str, new: str) -> Denied | None:
+        account = self._accounts.by_subject(subject)
+        if not self._hasher.verify(account.password_hash if account else None, current) or account is None:
+            return Denied(Reason.BAD_CREDENTIAL, "wrong current password", subject=subject)
+        self._policy.check(new, about=_about(account.identity))
+        self._accounts.set_hash(subject, self._hasher.hash(new))
+        return None
+
+    def remove_account(self, subject: str) -> None:
+        self._accounts.remove(subject)
+
+    def check_health(self) -> None:
+        try:
+            self._database.check_health()
+        except StoreUnavailable as error:
+            raise BackendUnavailable(str(error)) from error
+
+    def diagnose(self) -> Iterable[Finding]:
+        self.check_health()
+        yield Finding("database", True, "the table of local accounts answers")
+
+    def explain(self, username: str, password: str | None) -> Iterable[Finding]:
+        account = self._find(username)
+        yield Finding(
+            "account", account is not None, account.identity.subject if account else "no such account"
+        )
+        if account is None:
+            return
+        scheme = (account.password_hash or "none").split("$")[1:2] or ["none"]
+        yield Finding("hash", account.password_hash is not None, f"scheme {scheme[0]}")
+        if password is not None:
+            outcome = self.authenticate(username, password)
+            yield Finding("password", bool(outcome), "right" if outcome else outcome.detail)
+        groups = account.identity.groups
+        yield Finding("groups", True, ", ".join(groups) or "none", groups=groups)
+
+    def close(self) -> None:
+        """Nothing is held: the database and the hashing threads are the core's."""
+
+    def _find(self, username: str) -> Account | None:
+        try:
+            return self._accounts.by_name(username)
+        except StoreUnavailable as error:
+            raise BackendUnavailable(str(error)) from error
+
+    def _upgrade(self, account: Account, replacement: str) -> None:
+        try:
+            self._accounts.set_hash(account.identity.subject, replacement, instead_of=account.password_hash)
+        except StoreUnavailable:
+            return  # the old hash still serves; the next sign-in tries again
+
+
+def _about(account: Identity) -> tuple[str, ...]:
+    """The words that a password of this person must not be made of."""
+    return (account.username, account.display_name, account.email)

@@ -1,0 +1,117 @@
+"""Answers: a page for people, JSON for programs, of the same status; and the words of every error."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, NamedTuple
+
+from flask import Response, current_app, g, jsonify, make_response, render_template, request, url_for
+from flask_wtf.csrf import generate_csrf
+
+from emolytics.sign_in import Refused
+
+
+class Words(NamedTuple):
+    """How an error is told: its status, a heading and a sentence."""
+
+    status: int
+    heading: str
+    message: str
+
+
+ERRORS: Mapping[str, Words] = {
+    "invalid_credentials": Words(401, "Not signed in", "The user name or the password is not right."),
+    "access_denied": Words(403, "Not allowed", "You are known here, but you may not enter."),
+    "account_disabled": Words(
+        403, "Account disabled", "This account is disabled. Please ask your administrator."
+    ),
+    "password_change_required": Words(
+        403, "Password must change", "Your password must be changed before you can sign in."
+    ),
+    "too_many_attempts": Words(
+        429, "Too many attempts", "There were too many attempts. Please wait a while and try again."
+    ),
+    "backend_unavailable": Words(
+        503, "Not available", "Signing in is not possible at the moment. Please try again soon."
+    ),
+    "invalid_request": Words(
+        400, "Not understood", "The request was not complete. Please go back and try again."
+    ),
+    "invalid_callback": Words(
+        400, "Sign-in not finished", "The sign-in could not be finished. Please start again."
+    ),
+    "authentication_required": Words(401, "Sign in first", "You are not signed in."),
+    "not_found": Words(404, "Not found", "There is no such page."),
+    "method_not_allowed": Words(405, "Not understood", "This address does not take that kind of request."),
+    "too_large": Words(413, "Too large", "More was sent than this address takes."),
+    "internal_error": Words(
+        500, "Something went wrong", "The fault is ours and has been noted. Please try again."
+    ),
+}
+
+_BY_STATUS = {
+    HTTPStatus.UNAUTHORIZED: "authentication_required",
+    HTTPStatus.FORBIDDEN: "access_denied",
+    HTTPStatus.NOT_FOUND: "not_found",
+    HTTPStatus.METHOD_NOT_ALLOWED: "method_not_allowed",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "too_large",
+}
+
+
+def wants_json() -> bool:
+    """Whether the caller is a program: it prefers JSON, or it sent some."""
+    accepted = request.accept_mimetypes
+    best = accepted.best_match(["text/html", "application/json"], default="text/html")
+    return request.is_json or (best == "application/json" and accepted[best] > accepted["text/html"])
+
+
+def page(template: str, status: int = 200, **context: Any) -> Response:
+    """Render one of our pages with what every one of them needs."""
+    settings = current_app.extensions["emolytics"].settings
+    body = render_template(
+        f"emolytics/{template}", title=settings.title, csrf_token=generate_csrf(), **context
+    )
+    return make_response(body, status)
+
+
+def error(
+    code: str, *, message: str = "", status: int | None = None, retry_after: int | None = None
+) -> Response:
+    """An error as a page or as JSON. The text is ours or a backend's, never the visitor's."""
+    words = ERRORS[code]
+    text, number = message or words.message, status or words.status
+    if wants_json():
+        response = jsonify(error=code, message=text)
+        response.status_code = number
+    else:
+        response = page(
+            "error.html",
+            number,
+            heading=words.heading,
+            message=text,
+            request_id=g.get("emolytics_request_id", ""),
+            action_url=url_for("emolytics.login"),
+            action_label="Go to the sign-in page",
+        )
+    return with_retry(response, retry_after)
+
+
+def see_other(location: str) -> Response:
+    """303, with the location exactly as given: what was checked is what is sent."""
+    return Response(status=HTTPStatus.SEE_OTHER, headers={"Location": location})
+
+
+def code_for(status: int) -> str:
+    """The error code that a bare HTTP status is told as."""
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return "internal_error"
+    return _BY_STATUS.get(HTTPStatus(status), "invalid_request")
+
+
+def sentence(refused: Refused) -> str:
+    return refused.message or ERRORS[refused.code].message
+
+
+def with_retry(response: Response, seconds: int | None) -> Response:
+    if seconds is not None:
+        response.headers["Retry-After"] = str(seconds)
+    return response

@@ -1,0 +1,84 @@
+"""Asks the password backends in their order, and knows when to stop.
+
+A name that a backend does not know goes on to the next. A wrong password stops there: it is never shown to
+further backends. An outage goes on too, and is told from a denial to the end.
+"""
+
+import logging
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from emolytics.backend import PasswordBackend
+from emolytics.errors import BackendMisbehaved, BackendUnavailable
+from emolytics.identity import Authenticated, Denied, Outcome, Reason
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A backend in the chain and the names that it is asked about (a name must match whole)."""
+
+    backend: PasswordBackend
+    usernames: re.Pattern[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the chain came to. `backend` is the one that decided, "" if none did."""
+
+    outcome: Outcome
+    backend: str = ""
+    outages: tuple[tuple[str, BackendUnavailable], ...] = ()
+
+    @property
+    def nothing_learned(self) -> bool:
+        """No backend let the person in, and one that might have did not answer."""
+        return bool(self.outages) and not self.outcome
+
+    @property
+    def password_checked(self) -> bool:
+        """A backend compared the password: the attempt counts, whatever else failed."""
+        return bool(self.backend)
+
+
+class Chain:
+    """Every password backend of the settings, in declared order."""
+
+    def __init__(self, links: Sequence[Link]) -> None:
+        self._links = tuple(links)
+
+    def __bool__(self) -> bool:
+        return bool(self._links)
+
+    def ask(self, username: str, password: str) -> Answer:
+        """Judge one attempt. Never raises `BackendUnavailable`: the answer holds the outages."""
+        outages: list[tuple[str, BackendUnavailable]] = []
+        for link in self._links:
+            if not link.usernames.fullmatch(username):
+                continue
+            try:
+                outcome = _ask(link.backend, username, password)
+            except BackendUnavailable as outage:
+                log.warning("backend %s did not answer: %s", link.backend.name, outage)
+                outages.append((link.backend.name, outage))
+                continue
+            if _decides(outcome):
+                return Answer(outcome, link.backend.name, tuple(outages))
+        return Answer(Denied(Reason.UNKNOWN_SUBJECT, "no backend knows the name"), "", tuple(outages))
+
+
+def _ask(backend: PasswordBackend, username: str, password: str) -> Outcome:
+    try:
+        return backend.authenticate(username, password)
+    except BackendUnavailable:
+        raise
+    except Exception as error:
+        # A fault in one backend must not take the others' people with it.
+        log.exception("backend %s failed", backend.name)
+        raise BackendMisbehaved(f"unexpected {type(error).__name__}") from error
+
+
+def _decides(outcome: Outcome) -> bool:
+    return isinstance(outcome, Authenticated) or outcome.reason is not Reason.UNKNOWN_SUBJECT

@@ -1,0 +1,109 @@
+"""`emolytics run`: the portal under gunicorn."""
+
+import errno
+import os
+import secrets
+import socket
+from typing import Any
+
+import click
+from gunicorn.app.base import BaseApplication
+
+from emolytics import logs
+from emolytics.app import create_app
+from emolytics.backend import KeepsAccounts
+from emolytics.commands import Failure
+from emolytics.commands.opened import opened, settings_of
+from emolytics.commands.user import account_store, enrol
+from emolytics.core import Core
+from emolytics.identity import Identity
+from emolytics.settings import Settings
+
+_FIRST_USER = "admin"
+_GRACE_SECONDS = 10
+
+
+@click.command(name="run")
+@click.option("--host", default="127.0.0.1", show_default=True, metavar="H")
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65535), metavar="P")
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), metavar="N")
+@click.option("--threads", default=16, show_default=True, type=click.IntRange(2, 256), metavar="N")
+@click.pass_context
+def command(ctx: click.Context, host: str, port: int, workers: int, threads: int) -> None:
+    """Serve the portal until SIGTERM or Ctrl-C."""
+    _refuse_taken(host, port)
+    address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    settings = _shared_out(settings_of(ctx), workers)
+    logs.configure()
+    with opened(ctx) as core:
+        password = _first_account(core)
+    if password:
+        click.echo(f"\n  The first account is ready. It is shown only now.\n\n    user name  {_FIRST_USER}")
+        click.echo(f"    password   {password}\n")
+    _Server(settings, host, port, workers, threads, address).run()
+
+
+class _Server(BaseApplication):
+    """gunicorn, configured here alone: no file, no environment variable changes how the portal is served."""
+
+    def __init__(
+        self, settings: Settings, host: str, port: int, workers: int, threads: int, address: str
+    ) -> None:
+        self._settings = settings
+        self._options: dict[str, Any] = {
+            "bind": [f"[{host}]:{port}" if ":" in host else f"{host}:{port}"],
+            "workers": workers,
+            "threads": threads,
+            "worker_class": "gthread",
+            "graceful_timeout": _GRACE_SECONDS,
+            "loglevel": "warning",
+            "proc_name": "emolytics",
+            "when_ready": lambda _: click.echo(f"  Open {address} to sign in. Ctrl-C ends the server.\n"),
+        }
+        super().__init__()
+
+    def load_config(self) -> None:
+        for name, value in self._options.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Any:
+        return create_app(self._settings)
+
+
+def _shared_out(settings: Settings, workers: int) -> Settings:
+    """The processors are shared by the workers, and so are the hashing threads (one at least for each)."""
+    if settings.hashing.concurrency or workers == 1:
+        return settings
+    share = max(1, ((os.cpu_count() or 2) - 1) // workers)
+    hashing = settings.hashing.model_copy(update={"concurrency": share})
+    return settings.model_copy(update={"hashing": hashing})
+
+
+def _first_account(core: Core) -> str | None:
+    """On the very first start, an administrator with a password that nobody chose; None ever after."""
+    if core.users.any_exist() or not any(isinstance(one, KeepsAccounts) for one in core.backends.values()):
+        return None
+    backend, store = account_store(core)
+    password = "-".join(secrets.token_hex(3) for _ in range(4))
+    identity = store.add_account(Identity("", "", _FIRST_USER, "Administrator", groups=("admins",)), password)
+    enrol(core, backend, identity, ("admin",))
+    return password
+
+
+def _refuse_taken(host: str, port: int) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                remedy = f"Take another one: --port {port + 1 if port < 65535 else port - 1}"
+                raise Failure(
+                    f"port {port} is taken by another program", f"{remedy} (make run PORT=…)."
+                ) from error
+            raise Failure(
+                f"cannot listen on {host}:{port}: {error.strerror}", "Choose another address."
+            ) from error
+        except UnicodeError as error:
+            raise Failure(f"{host} is not an address", "Use one of this machine's addresses.", 2) from error

@@ -1,0 +1,57 @@
+"""`emolytics session …`: signed-in sessions."""
+
+from typing import Any
+
+import click
+
+from emolytics.audit import Event, Record
+from emolytics.commands import Failure
+from emolytics.commands.opened import find_user, opened, print_table
+from emolytics.times import iso
+
+
+@click.group(name="session")
+def command() -> None:
+    """Signed-in sessions."""
+
+
+@command.command(name="list")
+@click.argument("user", required=False)
+@click.option("--json", "as_json", is_flag=True, help="An array of objects.")
+@click.pass_context
+def list_(ctx: click.Context, user: str | None, as_json: bool) -> None:
+    """The sessions of one user, or of everybody."""
+    with opened(ctx) as core:
+        user_id = find_user(core, user).id if user else None
+        print_table([_as_dict(row) for row in core.sessions.list_for(user_id)], as_json)
+
+
+@command.command()
+@click.argument("user")
+@click.argument("session", type=int, required=False)
+@click.pass_context
+def revoke(ctx: click.Context, user: str, session: int | None) -> None:
+    """End one session of a user, or all of them; it takes effect on the next request."""
+    with opened(ctx) as core:
+        row = find_user(core, user)
+        with core.database.transaction() as connection:
+            ended = core.sessions.end(connection, row.id, session)
+            detail = {"sessions": str(ended)}
+            record = Record(Event.SESSION_REVOKED, username=row.username, user_id=row.id, detail=detail)
+            core.audit.within(connection, record)
+        if session is not None and not ended:
+            raise Failure(f"{user} has no session {session}", f"See `emolytics session list {user}`.")
+    click.echo(f"Ended {ended} session{'' if ended == 1 else 's'} of {user}.")
+
+
+def _as_dict(row: Any) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "username": row.username,
+        "backend": row.backend,
+        "device": row.device,
+        "address": row.address,
+        "since": iso(row.auth_time),
+        "last_seen": iso(row.last_seen),
+        "ends": iso(row.expires_at),
+    }

@@ -1,0 +1,228 @@
+"""`emolytics user …`: the accounts."""
+
+import json
+import sys
+from typing import Any
+
+import click
+
+from emolytics import roles
+from emolytics.audit import Event, Record
+from emolytics.backend import KeepsAccounts
+from emolytics.commands import Failure
+from emolytics.commands.opened import find_user, opened, print_table
+from emolytics.core import Core
+from emolytics.identity import Identity
+from emolytics.times import iso
+from emolytics.users import Users
+
+as_json = click.option("--json", "as_json", is_flag=True, help="An array of objects.")
+password_stdin = click.option(
+    "--password-stdin", is_flag=True, help="Read the password from standard input instead of asking."
+)
+
+
+@click.group(name="user")
+def command() -> None:
+    """The accounts."""
+
+
+@command.command()
+@click.argument("name")
+@click.option("--email", default="", metavar="E")
+@click.option("--display-name", default="", metavar="N")
+@click.option("--role", "granted", multiple=True, metavar="R", help="Grant a role; may be given again.")
+@click.option(
+    "--group", "groups", multiple=True, metavar="G", help="Put into a local group; may be given again."
+)
+@password_stdin
+@click.pass_context
+def add(
+    ctx: click.Context,
+    name: str,
+    email: str,
+    display_name: str,
+    granted: tuple[str, ...],
+    groups: tuple[str, ...],
+    password_stdin: bool,
+) -> None:
+    """Create a local account."""
+    with opened(ctx) as core:
+        backend, store = account_store(core)
+        wanted = Identity("", "", name, display_name, email, groups=tuple(sorted(set(groups))))
+        if core.users.find(name) is not None:
+            raise Failure(f"there is a user named {name} already", "Choose another name.")
+        identity = store.add_account(wanted, read_password(password_stdin))
+        enrol(core, backend, identity, granted)
+    click.echo(f"Added {identity.username}.")
+
+
+@command.command()
+@click.argument("name")
+@as_json
+@click.pass_context
+def show(ctx: click.Context, name: str, as_json: bool) -> None:
+    """Everything known of one user."""
+    with opened(ctx) as core:
+        row = find_user(core, name)
+        fields = _as_dict(row) | {
+            "identities": [
+                f"{one.backend}: {one.username} ({one.issuer} {one.subject})"
+                for one in core.users.identities_of(row.id)
+            ],
+            "sessions": len(core.sessions.list_for(row.id)),
+        }
+    if as_json:
+        click.echo(json.dumps([fields], ensure_ascii=False, indent=2))
+        return
+    print_table(
+        [{"field": key.replace("_", " "), "value": value} for key, value in fields.items()], as_json=False
+    )
+
+
+@command.command(name="list")
+@as_json
+@click.pass_context
+def list_(ctx: click.Context, as_json: bool) -> None:
+    """All users."""
+    with opened(ctx) as core:
+        print_table([_as_dict(row) for row in core.users.list_all()], as_json)
+
+
+@command.command()
+@click.argument("name")
+@click.pass_context
+def disable(ctx: click.Context, name: str) -> None:
+    """Refuse this user, and end all sessions at once."""
+    _set_disabled(ctx, name, True)
+    click.echo(f"Disabled {name}.")
+
+
+@command.command()
+@click.argument("name")
+@click.pass_context
+def enable(ctx: click.Context, name: str) -> None:
+    """Let this user in again."""
+    _set_disabled(ctx, name, False)
+    click.echo(f"Enabled {name}.")
+
+
+@command.command()
+@click.argument("name")
+@password_stdin
+@click.pass_context
+def passwd(ctx: click.Context, name: str, password_stdin: bool) -> None:
+    """Set a local account's password, and end all of its sessions."""
+    with opened(ctx) as core:
+        row = find_user(core, name)
+        store, subject = _local_identity(core, row.id, name)
+        store.set_password(subject, read_password(password_stdin))
+        with core.database.transaction() as connection:
+            core.sessions.end(connection, row.id)
+            core.audit.within(
+                connection, Record(Event.PASSWORD_CHANGED, username=row.username, user_id=row.id)
+            )
+    click.echo(f"The password of {name} is set, and all sessions have ended.")
+
+
+@command.command(name="roles")
+@click.argument("name")
+@click.option("--add", "added", multiple=True, metavar="R")
+@click.option("--remove", "removed", multiple=True, metavar="R")
+@click.pass_context
+def roles_(ctx: click.Context, name: str, added: tuple[str, ...], removed: tuple[str, ...]) -> None:
+    """Grant and take roles by hand; without options, show them."""
+    with opened(ctx) as core:
+        row = find_user(core, name)
+        if added or removed:
+            detail = {"added": ", ".join(added), "removed": ", ".join(removed)}
+            with core.database.transaction() as connection:
+                roles.change_by_hand(connection, row.id, add=added, remove=removed)
+                record = Record(Event.ROLES_CHANGED, username=row.username, user_id=row.id, detail=detail)
+                core.audit.within(connection, record)
+        held = json.loads(find_user(core, name).roles)
+    click.echo(f"Roles of {name}: {', '.join(held) or 'none'}")
+
+
+@command.command()
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Needed: a deleted account does not come back.")
+@click.pass_context
+def delete(ctx: click.Context, name: str, yes: bool) -> None:
+    """Delete a user with all identities, sessions and, if it is local, the account."""
+    if not yes:
+        raise click.UsageError("Deleting cannot be undone. Say --yes if it is meant.")
+    with opened(ctx) as core:
+        row = find_user(core, name)
+        for identity in core.users.identities_of(row.id):
+            store = core.backends.get(identity.backend)
+            if isinstance(store, KeepsAccounts):
+                store.remove_account(identity.subject)
+        with core.database.transaction() as connection:
+            Users.delete(connection, row.id)
+            core.audit.within(connection, Record(Event.USER_DELETED, username=row.username, user_id=row.id))
+    click.echo(f"Deleted {name}.")
+
+
+def account_store(core: Core) -> tuple[str, KeepsAccounts]:
+    """The backend that keeps accounts here, and its name; a failure if none does."""
+    for name, backend in core.backends.items():
+        if isinstance(backend, KeepsAccounts):
+            return name, backend
+    raise Failure("no backend in the settings keeps accounts", 'Add a table with type = "local".', 2)
+
+
+def enrol(core: Core, backend: str, identity: Identity, granted: tuple[str, ...]) -> None:
+    """Make the user of a new account, with roles by hand and by rule."""
+    with core.database.transaction() as connection:
+        person = Users.provision(connection, backend, identity)
+        if person is None:  # pragma: no cover - provision makes what it may make
+            raise Failure(f"{identity.username} could not be made")
+        ruled = roles.by_rules(core.settings.roles, backend, identity.groups)
+        roles.sync(connection, person.user_id, backend, ruled)
+        roles.change_by_hand(connection, person.user_id, add=granted, remove=())
+        record = Record(Event.USER_ADDED, username=person.username, backend=backend, user_id=person.user_id)
+        core.audit.within(connection, record)
+
+
+def read_password(from_stdin: bool) -> str:
+    """Asked for, or one line of standard input; never an argument, which other users of the machine can see."""
+    if not from_stdin:
+        password: str = click.prompt("Password", hide_input=True, confirmation_prompt=True)
+        return password
+    try:
+        line = sys.stdin.readline()
+    except UnicodeDecodeError:
+        raise Failure("the password is not UTF-8 text", "Send it in UTF-8.") from None
+    return line.rstrip("\r\n")
+
+
+def _set_disabled(ctx: click.Context, name: str, disabled: bool) -> None:
+    with opened(ctx) as core:
+        row = find_user(core, name)
+        with core.database.transaction() as connection:
+            Users.set_disabled(connection, row.id, disabled)
+            if disabled:
+                core.sessions.end(connection, row.id)
+            event = Event.USER_DISABLED if disabled else Event.USER_ENABLED
+            core.audit.within(connection, Record(event, username=row.username, user_id=row.id))
+
+
+def _local_identity(core: Core, user_id: int, name: str) -> tuple[KeepsAccounts, str]:
+    for identity in core.users.identities_of(user_id):
+        store = core.backends.get(identity.backend)
+        if isinstance(store, KeepsAccounts):
+            return store, identity.subject
+    raise Failure(f"{name} has no password here", "Change it where it is kept.")
+
+
+def _as_dict(row: Any) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "username": row.username,
+        "display_name": row.display_name,
+        "email": row.email,
+        "disabled": row.disabled,
+        "roles": json.loads(row.roles),
+        "created_at": iso(row.created_at),
+    }

@@ -1,0 +1,95 @@
+"""Puts the parts together, once per process, from the settings. Knows no Flask."""
+
+import re
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from emolytics.audit import Audit
+from emolytics.backend import Context, PasswordBackend, RedirectBackend, RequestBackend
+from emolytics.chain import Chain, Link
+from emolytics.database import Database
+from emolytics.hashing import Hasher
+from emolytics.passwords import PasswordPolicy
+from emolytics.registry import close_backends, open_backends
+from emolytics.sealing import Sealer
+from emolytics.sessions import Sessions
+from emolytics.settings import Settings
+from emolytics.sign_in import SignIn
+from emolytics.throttle import Throttle
+from emolytics.users import Users
+
+
+_LABELS = {"local": "Local account", "token": "API token"}
+_ICONS = {"ldap": "directory.svg", "oauth": "openid.svg"}
+_ICON = "key.svg"
+
+
+class Core:
+    """All that the views and the commands work with. `close` gives everything back.
+
+    Raises `SettingsError` when a backend cannot be opened.
+    """
+
+    def __init__(self, settings: Settings, keys: tuple[SecretStr, ...]) -> None:
+        self.settings = settings
+        self._options = {configured.name: configured.options for configured in settings.backends}
+        self.database = Database(settings.database)
+        self.policy = PasswordPolicy(
+            settings.passwords.minimum_length, (settings.title, *settings.passwords.context_words)
+        )
+        self.hasher = Hasher(cost=settings.hashing.cost, concurrency=settings.hashing.concurrency)
+        self.audit = Audit(self.database)
+        self.users = Users(self.database)
+        self.sealer = Sealer(keys)
+        self.sessions = Sessions(self.database, settings.session, self.sealer)
+        self.throttle = Throttle(self.database, settings.limits)
+        self.backends = {backend.name: backend for backend in open_backends(settings, self._context)}
+        self.sign_in = SignIn(
+            settings, self.database, self._chain(), self.users, self.sessions, self.throttle, self.audit
+        )
+
+    def _context(self, name: str, folder: Path) -> Context:
+        return Context(name, folder, self.database, self.hasher, self.policy, self.settings.public_url)
+
+    def _chain(self) -> Chain:
+        patterns = {name: re.compile(options.usernames) for name, options in self._options.items()}
+        asked = self.password_backends()
+        return Chain([Link(backend, patterns[backend.name]) for backend in asked])
+
+    def password_backends(self) -> list[PasswordBackend]:
+        return [backend for backend in self.backends.values() if isinstance(backend, PasswordBackend)]
+
+    def redirect_backends(self) -> list[RedirectBackend]:
+        return [backend for backend in self.backends.values() if isinstance(backend, RedirectBackend)]
+
+    def request_backends(self) -> list[RequestBackend]:
+        return [backend for backend in self.backends.values() if isinstance(backend, RequestBackend)]
+
+    def label(self, backend: str) -> str:
+        """What people are told the backend's name is."""
+        options = self._options.get(backend)
+        return (options.label if options else "") or _LABELS.get(options.type if options else "", backend)
+
+    def icon(self, backend: str) -> str:
+        options = self._options.get(backend)
+        return str(getattr(self.backends.get(backend), "icon", "")) or _ICONS.get(
+            options.type if options else "", _ICON
+        )
+
+    def providers(self) -> list[dict[str, object]]:
+        """The buttons of the sign-in page, in declared order."""
+        return [
+            {
+                "name": backend.name,
+                "label": self.label(backend.name),
+                "icon": self.icon(backend.name),
+                "available": bool(getattr(backend, "available", True)),
+            }
+            for backend in self.redirect_backends()
+        ]
+
+    def close(self) -> None:
+        close_backends(tuple(self.backends.values()))
+        self.hasher.close()
+        self.database.close()

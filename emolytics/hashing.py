@@ -1,0 +1,127 @@
+"""Password hashing: bcrypt over a prehash, in a small pool of its own threads.
+
+The format is passlib's `$bcrypt-sha256$v=2`, which other programs read: bcrypt sees 72 bytes at most, so
+it is given the base64 of an HMAC-SHA256 of the password, keyed with the salt. Every byte of any length counts.
+
+Hashing is the one costly thing that a stranger can ask for. It runs on few threads of low priority, and
+work beyond a short queue is refused at the door, so that a flood of sign-ins leaves other pages fast.
+"""
+
+import base64
+import hashlib
+import hmac
+import os
+import re
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+import bcrypt
+
+from emolytics.errors import Overloaded
+
+T = TypeVar("T")
+
+_PREHASHED = re.compile(r"\$bcrypt-sha256\$v=2,t=2b,r=(\d{1,2})\$([./A-Za-z0-9]{22})\$([./A-Za-z0-9]{31})")
+_PLAIN = re.compile(r"\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53}")
+_DUMMY_SALT = "emolytics.dummy.salt.."
+_HIGHEST_COST = 16
+_NICE = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`replacement` is the hash to store instead: the one that matched is of an older scheme or lower cost."""
+
+    matches: bool
+    replacement: str | None = None
+
+    def __bool__(self) -> bool:
+        return self.matches
+
+
+class Hasher:
+    """Hashes and verifies; each call takes one place in the pool.
+
+    `concurrency` 0 means one thread per processor, less one. `places` is how many calls may run or wait;
+    one more raises `Overloaded`.
+    """
+
+    def __init__(self, *, cost: int = 12, concurrency: int = 0, places: int = 0) -> None:
+        self.cost = cost
+        self.concurrency = concurrency or max(1, (os.cpu_count() or 2) - 1)
+        self.places = places or max(12, 4 * self.concurrency)
+        self._free = threading.BoundedSemaphore(self.places)
+        self._pool = ThreadPoolExecutor(self.concurrency, "hashing", initializer=_lower_priority)
+
+    def hash(self, password: str) -> str:
+        """The text to store. Raises `Overloaded`."""
+        return self._run(lambda: _hash(password.encode(), self.cost))
+
+    def verify(self, stored: str | None, password: str) -> Verdict:
+        """Compare, in the same time whatever was wrong: no hash, a broken one, an old one. Raises `Overloaded`."""
+        return self._run(lambda: self._verify(stored or "", password.encode()))
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _run(self, work: Callable[[], T]) -> T:
+        if not self._free.acquire(blocking=False):
+            raise Overloaded("too many passwords are being checked", retry_after=2)
+        try:
+            return self._pool.submit(work).result()
+        finally:
+            self._free.release()
+
+    def _verify(self, stored: str, password: bytes) -> Verdict:
+        cost, matches = _compare(stored, password)
+        if matches:
+            outdated = cost < self.cost or not stored.startswith("$bcrypt-sha256$")
+            return Verdict(True, _hash(password, self.cost) if outdated else None)
+        self._spend(cost)
+        return Verdict(False)
+
+    def _spend(self, already: int) -> None:
+        """Bring a failed comparison up to the work of one at the configured cost.
+
+        Each cost doubles the work, so those from `already` to one below the goal add up to what is missing.
+        """
+        missing = range(already, self.cost) if already else (self.cost,)
+        for cost in missing:
+            bcrypt.hashpw(b"", f"$2b${cost:02}${_DUMMY_SALT}".encode())
+
+
+def _compare(stored: str, password: bytes) -> tuple[int, bool]:
+    """The cost spent (0: none, there was nothing to compare with) and whether the password matches."""
+    if found := _PREHASHED.fullmatch(stored):
+        rounds, salt, digest = int(found[1]), found[2], found[3]
+        expected, given = f"$2b${rounds:02}${salt}{digest}".encode(), _prehash(password, salt)
+    elif found := _PLAIN.fullmatch(stored):
+        # Plain bcrypt never looked beyond 72 bytes; the library now refuses to be given more.
+        rounds, expected, given = int(found[1]), stored.encode(), password[:72]
+    else:
+        return 0, False
+    if not 4 <= rounds <= _HIGHEST_COST:
+        return 0, False
+    try:
+        return rounds, hmac.compare_digest(bcrypt.hashpw(given, expected[:29]), expected)
+    except ValueError:
+        return 0, False
+
+
+def _hash(password: bytes, cost: int) -> str:
+    salt = bcrypt.gensalt(cost).decode()[7:]
+    digest = bcrypt.hashpw(_prehash(password, salt), f"$2b${cost:02}${salt}".encode()).decode()
+    return f"$bcrypt-sha256$v=2,t=2b,r={cost}${salt}${digest[29:]}"
+
+
+def _prehash(password: bytes, salt: str) -> bytes:
+    return base64.b64encode(hmac.digest(salt.encode(), password, hashlib.sha256))
+
+
+def _lower_priority() -> None:
+    # Linux's nice value is per thread, and bcrypt gives up the GIL: a page takes the processor from a hash.
+    if hasattr(os, "setpriority"):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)

@@ -1,0 +1,36 @@
+"""The portal's log: a JSON object per line on standard error (ASVS 16.2.4), the audit trail's among them."""
+
+import json
+import logging
+import traceback
+from datetime import UTC, datetime
+
+_AUDIT = "emolytics.audit"
+
+
+class JsonLines(logging.Formatter):
+    """Audit lines are objects already; everything else becomes one, a traceback included, on a single line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        message = record.getMessage()
+        if record.name == _AUDIT:
+            return message
+        line = {
+            "at": datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": message,
+        }
+        if record.exc_info and record.exc_info[0]:
+            line["traceback"] = "".join(traceback.format_exception(*record.exc_info))
+        return json.dumps(line)
+
+
+def configure(level: int = logging.INFO) -> None:
+    """Send this process's logging to standard error."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonLines())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    logging.getLogger("emolytics").setLevel(level)

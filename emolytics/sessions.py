@@ -1,0 +1,169 @@
+"""Sessions are rows. The cookie holds a random name; the row decides, at every request, on every worker."""
+
+import hashlib
+import json
+import secrets
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
+
+from emolytics.audit import Client
+from emolytics.database import Database
+from emolytics.identity import Authenticated
+from emolytics.schema import identities, sessions, users
+from emolytics.sealing import Sealer
+from emolytics.settings import SessionSettings
+from emolytics.user import User
+
+TOUCH_EVERY = 60
+_TOKEN_BYTES = 32
+
+# One statement, compiled once, by a unique index: the whole price of a signed-in request.
+_LOAD = (
+    select(
+        sessions.c.id,
+        sessions.c.expires_at,
+        sessions.c.last_seen,
+        sessions.c.remembered,
+        sessions.c.auth_time,
+        sessions.c.identity_id,
+        users.c.id.label("user_id"),
+        users.c.username,
+        users.c.display_name,
+        users.c.email,
+        users.c.disabled,
+        users.c.roles,
+        identities.c.backend,
+        identities.c.issuer,
+        identities.c.subject,
+        identities.c.groups,
+    )
+    .join_from(sessions, users, sessions.c.user_id == users.c.id)
+    .join(identities, sessions.c.identity_id == identities.c.id)
+    .where(sessions.c.token_hash == bindparam("token_hash"))
+)
+
+
+class Sessions:
+    """Starts, reads and ends sessions."""
+
+    def __init__(self, database: Database, settings: SessionSettings, sealer: Sealer) -> None:
+        self._database = database
+        self._sealer = sealer
+        self._lifetime = int(settings.lifetime.total_seconds())
+        self._remember = int(settings.remember.total_seconds())
+        self._idle = int(settings.idle.total_seconds())
+        self._revalidate = int(settings.revalidate.total_seconds())
+
+    def start(
+        self,
+        connection: Connection,
+        user_id: int,
+        identity_id: int,
+        outcome: Authenticated,
+        client: Client,
+        *,
+        remember: bool,
+    ) -> str:
+        """Write the row; the result is the cookie's secret, 256 random bits (ASVS 7.2.3), stored only as a hash."""
+        token, now = secrets.token_urlsafe(_TOKEN_BYTES), int(time.time())
+        row = {
+            "token_hash": _hash(token),
+            "user_id": user_id,
+            "identity_id": identity_id,
+            "remembered": remember,
+            "auth_time": now,
+            "created_at": now,
+            "last_seen": now,
+            "expires_at": now + (self._remember if remember else self._lifetime),
+            "revalidate_at": now + self._revalidate,
+            "address": client.address[:64],
+            "device": client.device[:128],
+            "upstream_session": outcome.upstream_session,
+            "retained": self._sealer.seal(dict(outcome.retained)) if outcome.retained else None,
+        }
+        connection.execute(insert(sessions), row)
+        return token
+
+    def load(self, token: str) -> tuple[User, bool] | None:
+        """The user, and whether `touch` is due; None for a session that is over. Raises `StoreUnavailable`."""
+        row = self._database.fetch_one(_LOAD, {"token_hash": _hash(token)})
+        now = time.time()
+        if row is None or row.disabled or row.expires_at <= now:
+            return None
+        # A remembered session is meant to lie idle; its own end still holds.
+        if not row.remembered and row.last_seen + self._idle <= now:
+            return None
+        return _user(row, token), row.last_seen + TOUCH_EVERY <= now
+
+    def touch(self, session_id: int) -> None:
+        """Note that the session was used; at most one write a minute, whoever comes first."""
+        now = int(time.time())
+        stale = (sessions.c.id == session_id) & (sessions.c.last_seen <= now - TOUCH_EVERY)
+        with self._database.read() as connection:
+            connection.execute(update(sessions).where(stale).values(last_seen=now))
+
+    def list_for(self, user_id: int | None = None) -> Sequence[Row[Any]]:
+        """The sessions that are not over, newest use first, with the user's name; of everybody without `user_id`."""
+        now = int(time.time())
+        columns = (sessions, users.c.username, identities.c.backend)
+        wanted = (
+            select(*columns)
+            .join_from(sessions, users, sessions.c.user_id == users.c.id)
+            .join(identities, sessions.c.identity_id == identities.c.id)
+            .where(sessions.c.expires_at > now, users.c.disabled.is_(False))
+            .where(sessions.c.remembered.is_(True) | (sessions.c.last_seen > now - self._idle))
+            .order_by(sessions.c.last_seen.desc(), sessions.c.id.desc())
+        )
+        if user_id is not None:
+            wanted = wanted.where(sessions.c.user_id == user_id)
+        with self._database.read() as connection:
+            return connection.execute(wanted).all()
+
+    @staticmethod
+    def end(
+        connection: Connection, user_id: int, session_id: int | None = None, *, keep: int | None = None
+    ) -> int:
+        """End one session of this user, or all of them but `keep`; the result is how many ended."""
+        doomed = delete(sessions).where(sessions.c.user_id == user_id)
+        if session_id is not None:
+            doomed = doomed.where(sessions.c.id == session_id)
+        if keep is not None:
+            doomed = doomed.where(sessions.c.id != keep)
+        return connection.execute(doomed).rowcount
+
+    @staticmethod
+    def end_one(connection: Connection, session_id: int) -> None:
+        """End the session that a browser held until now, whoever's it was."""
+        connection.execute(delete(sessions).where(sessions.c.id == session_id))
+
+    def sweep(self, connection: Connection, most: int = 500) -> int:
+        """Remove rows that are over, in a small batch, so that no request waits for it."""
+        over = select(sessions.c.id).where(sessions.c.expires_at <= int(time.time())).limit(most)
+        ids = connection.execute(over).scalars().all()
+        return connection.execute(delete(sessions).where(sessions.c.id.in_(ids))).rowcount if ids else 0
+
+
+def _user(row: Row[Any], token: str) -> User:
+    return User(
+        id=row.user_id,
+        username=row.username,
+        display_name=row.display_name or row.username,
+        email=row.email,
+        backend=row.backend,
+        subject=row.subject,
+        issuer=row.issuer,
+        groups=tuple(json.loads(row.groups)),
+        roles=tuple(json.loads(row.roles)),
+        auth_time=row.auth_time,
+        session_id=row.id,
+        identity_id=row.identity_id,
+        session_token=token,
+    )
+
+
+def _hash(token: str) -> str:
+    # Unsalted and fast is right here: the input has 256 random bits, and the database must not hold cookies.
+    return hashlib.sha256(token.encode("utf-8", "replace")).hexdigest()

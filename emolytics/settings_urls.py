@@ -1,0 +1,100 @@
+"""The addresses in the `[emolytics]` table: the database, the limiter's store, our own URL, other origins.
+
+They are parsed by the libraries that will use them. No message repeats an address: it may hold a password.
+"""
+
+from importlib.util import find_spec
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, PlainValidator, SecretStr, ValidationInfo, WithJsonSchema
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+
+from emolytics.setting_types import SECRET_SCHEMA, Secret, anchored, read_secret
+
+_DATABASES = "sqlite, postgresql+psycopg and mariadb+pymysql"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether the host can only be this machine (RFC 6761 section 6.3 for names)."""
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return f".{host.rstrip('.').lower()}".endswith(".localhost")
+
+
+def _database(value: Any, info: ValidationInfo) -> URL:
+    given = value if isinstance(value, URL) else read_secret(value, info)
+    try:
+        url = make_url(given.get_secret_value() if isinstance(given, SecretStr) else given)
+        dialect = url.get_dialect()
+        dialect.import_dbapi()
+    except NoSuchModuleError:
+        raise ValueError(f"names a database that SQLAlchemy does not know; tried are {_DATABASES}") from None
+    except ImportError as error:
+        raise ValueError(f"needs a Python package that is not installed: {error.name}") from None
+    except (ArgumentError, ValueError):
+        raise ValueError('must be a database URL such as "sqlite:///instance/emolytics.db"') from None
+    if dialect.is_async:
+        raise ValueError(f"names an asyncio driver; tried are {_DATABASES}")
+    if url.get_backend_name() == "sqlite" and _is_file(url.database):
+        url = url.set(database=str(anchored(Path(url.database or ""), info)))
+    return url
+
+
+def _is_file(database: str | None) -> bool:
+    return bool(database) and database != ":memory:" and not str(database).startswith("file:")
+
+
+def _store(value: SecretStr) -> SecretStr:
+    address = value.get_secret_value()
+    if address == "database":
+        return value
+    url = _url(address)
+    if url is None or url.protocol not in ("redis:", "rediss:") or not url.hostname:
+        raise ValueError('must be "database" or an address such as "rediss://cache.example.com:6379/0"')
+    if find_spec("redis") is None:
+        raise ValueError(
+            'needs a Python package that is not installed: redis (pip install "emolytics[redis]")'
+        )
+    return value
+
+
+def _public_url(value: str) -> str:
+    return _web_address(value).href.rstrip("/") if value else value
+
+
+def _origin(value: str) -> str:
+    url = _web_address(value)
+    if url.pathname != "/":
+        raise ValueError('must be an origin without a path, such as "https://app.example.com"')
+    return str(url.origin)
+
+
+def _web_address(value: str) -> Any:
+    """Read as browsers read it, so that what is compared later is what they send."""
+    url = _url(value)
+    if url is None or url.protocol not in ("https:", "http:") or not url.hostname or "*" in url.hostname:
+        raise ValueError('must be an address such as "https://login.example.com"')
+    if url.username or url.password or url.search or url.hash:
+        raise ValueError("must not hold a user name, a query or a fragment")
+    if url.protocol == "http:" and not is_loopback(url.hostname):
+        raise ValueError("must begin with https://; http:// is for loopback addresses alone")
+    return url
+
+
+def _url(value: str) -> Any:
+    import ada_url
+
+    try:
+        return ada_url.URL(value)
+    except ValueError:
+        return None
+
+
+DatabaseUrl = Annotated[URL, PlainValidator(_database), WithJsonSchema(SECRET_SCHEMA)]
+StoreAddress = Annotated[Secret, AfterValidator(_store)]
+PublicUrl = Annotated[str, AfterValidator(_public_url)]
+Origin = Annotated[str, AfterValidator(_origin)]

@@ -1,0 +1,241 @@
+"""One sign-in, from what was typed or brought back to a session, or to the answer why not.
+
+This module decides; it knows neither Flask nor a page. The order of its checks is the order of the
+contract: throttle, backend, may this person enter, then one transaction that leaves everything or nothing.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeVar
+
+from sqlalchemy import Connection, exc
+
+from emolytics import roles
+from emolytics.audit import Audit, Client, Event, Record
+from emolytics.chain import Answer, Chain
+from emolytics.database import Database
+from emolytics.errors import InvalidName
+from emolytics.identity import Authenticated, Denied, Identity, Reason
+from emolytics.names import canonical, prepare
+from emolytics.sessions import Sessions
+from emolytics.settings import Settings
+from emolytics.throttle import Throttle, Ticket, TooMany
+from emolytics.user import User
+from emolytics.users import Provisioned, Users
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_TRIES_TO_PROVISION = 5
+_LONGEST_PASSWORD = 4096
+
+
+class Refusal(StrEnum):
+    """The error codes of the contract that end a sign-in."""
+
+    INVALID_CREDENTIALS = "invalid_credentials"
+    ACCESS_DENIED = "access_denied"
+    ACCOUNT_DISABLED = "account_disabled"
+    PASSWORD_CHANGE_REQUIRED = "password_change_required"  # noqa: S105
+    TOO_MANY_ATTEMPTS = "too_many_attempts"
+    BACKEND_UNAVAILABLE = "backend_unavailable"
+    INVALID_CALLBACK = "invalid_callback"
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Why somebody does not get in. `message` is the backend's sentence, shown instead of ours if there is one."""
+
+    code: Refusal
+    message: str = ""
+    retry_after: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """The person is in; `token` is what the cookie is to hold."""
+
+    token: str
+    user_id: int
+
+
+Result = SignedIn | Refused
+
+_BY_REASON = {
+    Reason.DISABLED: Refusal.ACCOUNT_DISABLED,
+    Reason.LOCKED: Refusal.ACCOUNT_DISABLED,
+    Reason.PASSWORD_EXPIRED: Refusal.PASSWORD_CHANGE_REQUIRED,
+    Reason.MUST_CHANGE: Refusal.PASSWORD_CHANGE_REQUIRED,
+    Reason.BAD_CALLBACK: Refusal.INVALID_CALLBACK,
+}
+
+
+class SignIn:
+    """Runs sign-ins for the views."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        chain: Chain,
+        users: Users,
+        sessions: Sessions,
+        throttle: Throttle,
+        audit: Audit,
+    ) -> None:
+        self._settings = settings
+        self._options = {configured.name: configured.options for configured in settings.backends}
+        self._database = database
+        self._chain = chain
+        self._users = users
+        self._sessions = sessions
+        self._throttle = throttle
+        self._audit = audit
+
+    def with_password(
+        self,
+        username: str,
+        password: str,
+        client: Client,
+        *,
+        remember: bool = False,
+        replaces: int | None = None,
+    ) -> Result:
+        """Judge a name and a password. `replaces` is the session that this browser had. Raises `StoreUnavailable`."""
+        ticket = self._throttle.admit(_account_key(username), client.address)
+        if isinstance(ticket, TooMany):
+            self._audit.note(Record(Event.THROTTLED, client, username))
+            return Refused(Refusal.TOO_MANY_ATTEMPTS, retry_after=ticket.retry_after)
+        answer = self._ask(username, password)
+        if isinstance(answer.outcome, Denied):
+            return self._deny(answer, answer.outcome, username, client, ticket)
+        self._throttle.give_back(ticket)
+        return self.admit(answer.backend, answer.outcome, client, remember=remember, replaces=replaces)
+
+    def admit(
+        self,
+        backend: str,
+        outcome: Authenticated,
+        client: Client,
+        *,
+        remember: bool,
+        replaces: int | None = None,
+    ) -> Result:
+        """Turn a proven identity into a user and a session. Raises `StoreUnavailable`."""
+        result = self._retried(lambda: self._enter(backend, outcome, client, remember, replaces))
+        if isinstance(result, Refused):
+            record = Record(Event.DENIED, client, outcome.identity.username, backend, reason=result.code)
+            self._audit.note(record)
+        return result
+
+    def for_request(self, backend: str, outcome: Authenticated) -> User | None:
+        """The user whom a single request proves to be, without a session; None if that person may not enter.
+
+        One read in the usual case; a write only when the person is new or the groups have changed.
+        """
+        identity = outcome.identity
+        user = self._users.by_identity(identity)
+        if user is None or user.groups != identity.groups:
+            if self._retried(lambda: self._provision(backend, identity)) is None:
+                return None
+            user = self._users.by_identity(identity)
+        return user
+
+    def _provision(self, backend: str, identity: Identity) -> Provisioned | None:
+        with self._database.transaction() as connection:
+            return self._provision_within(connection, backend, identity)
+
+    def _provision_within(
+        self, connection: Connection, backend: str, identity: Identity
+    ) -> Provisioned | None:
+        person = Users.provision(connection, backend, identity, create=self._options[backend].create_users)
+        if person is not None:
+            granted = roles.by_rules(self._settings.roles, backend, identity.groups)
+            roles.sync(connection, person.user_id, backend, granted)
+        return person
+
+    def _ask(self, username: str, password: str) -> Answer:
+        try:
+            name = prepare(username)
+        except InvalidName as error:
+            # Asked all the same, under a name that nobody has: the answer must take its usual time.
+            log.info("a name that cannot be one: %s", error)
+            name = "\N{REPLACEMENT CHARACTER}"
+        if not _can_be_a_password(password):
+            password, name = "\N{REPLACEMENT CHARACTER}", "\N{REPLACEMENT CHARACTER}"
+        return self._chain.ask(name, password)
+
+    def _deny(self, answer: Answer, denied: Denied, username: str, client: Client, ticket: Ticket) -> Refused:
+        if answer.outages and not answer.password_checked:
+            self._throttle.give_back(ticket)
+        for name, outage in answer.outages:
+            self._audit.note(Record(Event.BACKEND_UNAVAILABLE, client, username, name, reason=str(outage)))
+        detail = {"detail": denied.detail} if denied.detail else {}
+        self._audit.note(
+            Record(Event.DENIED, client, username, answer.backend, reason=denied.reason, detail=detail)
+        )
+        if denied.credential_proven:
+            return Refused(_BY_REASON.get(denied.reason, Refusal.ACCESS_DENIED), denied.message)
+        if answer.nothing_learned:
+            wait = max(outage.retry_after for _, outage in answer.outages)
+            return Refused(Refusal.BACKEND_UNAVAILABLE, retry_after=wait)
+        return Refused(Refusal.INVALID_CREDENTIALS)
+
+    def _enter(
+        self, backend: str, outcome: Authenticated, client: Client, remember: bool, replaces: int | None
+    ) -> Result:
+        identity = outcome.identity
+        with self._database.transaction() as connection:
+            person = self._provision_within(connection, backend, identity)
+            if person is None:
+                return Refused(Refusal.ACCESS_DENIED)
+            if person.disabled:
+                return Refused(Refusal.ACCOUNT_DISABLED)
+            token = self._sessions.start(
+                connection, person.user_id, person.identity_id, outcome, client, remember=remember
+            )
+            if replaces is not None:
+                self._sessions.end_one(connection, replaces)
+            self._record(connection, backend, person, client)
+        return SignedIn(token, person.user_id)
+
+    def _record(self, connection: Connection, backend: str, person: Provisioned, client: Client) -> None:
+        if person.created:
+            added = Record(
+                Event.USER_ADDED, client, person.username, backend, person.user_id, "first sign-in"
+            )
+            self._audit.within(connection, added)
+        self._audit.within(
+            connection, Record(Event.SIGNED_IN, client, person.username, backend, person.user_id)
+        )
+
+    @staticmethod
+    def _retried(work: Callable[[], T]) -> T:
+        """Two first sign-ins of one person, or two takers of one name, collide in a unique index: look again."""
+        for _ in range(_TRIES_TO_PROVISION - 1):
+            try:
+                return work()
+            except exc.IntegrityError:
+                continue
+        return work()
+
+
+def _account_key(username: str) -> str:
+    try:
+        return canonical(username)
+    except InvalidName:
+        return "\N{REPLACEMENT CHARACTER}" + username[:256]
+
+
+def _can_be_a_password(password: str) -> bool:
+    """Backends are promised text without NUL that UTF-8 can hold, and of a length that costs nothing to hash."""
+    if not password or "\0" in password or len(password) > _LONGEST_PASSWORD:
+        return False
+    try:
+        password.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

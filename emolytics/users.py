@@ -1,0 +1,184 @@
+"""Users: the rows of people in this application, and how an identity comes to one."""
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, CursorResult, Row, bindparam, delete, insert, select, update
+
+from emolytics.database import Database
+from emolytics.identity import Identity
+from emolytics.names import canonical
+from emolytics.schema import identities, users
+from emolytics.user import User
+
+_SUFFIXES = 100
+
+_BY_IDENTITY = (
+    select(
+        users.c.id.label("user_id"),
+        users.c.username,
+        users.c.display_name,
+        users.c.email,
+        users.c.disabled,
+        users.c.roles,
+        identities.c.id.label("identity_id"),
+        identities.c.backend,
+        identities.c.groups,
+    )
+    .join_from(identities, users, identities.c.user_id == users.c.id)
+    .where(identities.c.issuer == bindparam("issuer"), identities.c.subject == bindparam("subject"))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Provisioned:
+    """The user that an identity belongs to, and whether this sign-in created it."""
+
+    user_id: int
+    identity_id: int
+    username: str
+    disabled: bool
+    created: bool = False
+
+
+class Users:
+    """Finds, creates and changes users. What runs in a transaction takes its connection."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def find(self, username: str) -> Row[Any] | None:
+        """The user of this name in any spelling, or None. Raises `InvalidName`."""
+        return self._database.fetch_one(select(users).where(users.c.username_key == canonical(username)), {})
+
+    def list_all(self) -> Sequence[Row[Any]]:
+        with self._database.read() as connection:
+            return connection.execute(select(users).order_by(users.c.username_key)).all()
+
+    def by_identity(self, identity: Identity) -> User | None:
+        """The user of this (issuer, subject), as the database knows it now; None for a stranger or one disabled."""
+        row = self._database.fetch_one(_BY_IDENTITY, {"issuer": identity.issuer, "subject": identity.subject})
+        if row is None or row.disabled:
+            return None
+        return User(
+            id=row.user_id,
+            username=row.username,
+            display_name=row.display_name or row.username,
+            email=row.email,
+            backend=row.backend,
+            subject=identity.subject,
+            issuer=identity.issuer,
+            groups=tuple(json.loads(row.groups)),
+            roles=tuple(json.loads(row.roles)),
+            auth_time=int(time.time()),
+            identity_id=row.identity_id,
+        )
+
+    def any_exist(self) -> bool:
+        return self._database.fetch_one(select(users.c.id).limit(1), {}) is not None
+
+    def identities_of(self, user_id: int) -> Sequence[Row[Any]]:
+        with self._database.read() as connection:
+            wanted = select(identities).where(identities.c.user_id == user_id).order_by(identities.c.id)
+            return connection.execute(wanted).all()
+
+    @staticmethod
+    def provision(
+        connection: Connection, backend: str, identity: Identity, *, create: bool = True
+    ) -> Provisioned | None:
+        """The user of this (issuer, subject), made if need be; None if there is none and none may be made.
+
+        Raises sqlalchemy's IntegrityError when another sign-in makes the same user or takes the same name at
+        this moment: the caller's transaction is to be run again.
+        """
+        found = _known(connection, identity)
+        if found is None and not create:
+            return None
+        user_id = found.user_id if found else _create(connection, backend, identity)
+        identity_id = _remember(connection, found.identity_id if found else None, user_id, backend, identity)
+        if found is None:
+            return Provisioned(
+                user_id, identity_id, _name_of(connection, user_id), disabled=False, created=True
+            )
+        _refresh(connection, user_id, identity)
+        return Provisioned(user_id, identity_id, found.username, found.disabled)
+
+    @staticmethod
+    def set_disabled(connection: Connection, user_id: int, disabled: bool) -> None:
+        connection.execute(update(users).where(users.c.id == user_id).values(disabled=disabled))
+
+    @staticmethod
+    def delete(connection: Connection, user_id: int) -> None:
+        """Sessions, identities and grants go with the row; the audit trail stays."""
+        connection.execute(delete(users).where(users.c.id == user_id))
+
+
+def _known(connection: Connection, identity: Identity) -> Any:
+    by_subject = (identities.c.issuer == identity.issuer) & (identities.c.subject == identity.subject)
+    columns = (identities.c.id.label("identity_id"), identities.c.user_id, users.c.username, users.c.disabled)
+    return connection.execute(select(*columns).join_from(identities, users).where(by_subject)).first()
+
+
+def _create(connection: Connection, backend: str, identity: Identity) -> int:
+    name, key = _free_name(connection, backend, identity)
+    row = {
+        "username": name,
+        "username_key": key,
+        "display_name": identity.display_name[:256],
+        "email": identity.email[:320],
+        "email_verified": identity.email_verified,
+        "created_at": int(time.time()),
+    }
+    return _new_id(connection.execute(insert(users), row))
+
+
+def _free_name(connection: Connection, backend: str, identity: Identity) -> tuple[str, str]:
+    """A name is only a label here: one that is taken is never shared, and never opens the account it names."""
+    wanted = identity.username or identity.subject
+    for number in range(_SUFFIXES):
+        name = wanted if number == 0 else f"{wanted[:180]}@{backend}" + (f"-{number}" if number > 1 else "")
+        key = canonical(name)
+        if connection.execute(select(users.c.id).where(users.c.username_key == key)).first() is None:
+            return name, key
+    return (name := f"{backend}-{identity.subject[:180]}"), canonical(name)
+
+
+def _name_of(connection: Connection, user_id: int) -> str:
+    return str(connection.execute(select(users.c.username).where(users.c.id == user_id)).scalar_one())
+
+
+def _remember(
+    connection: Connection, identity_id: int | None, user_id: int, backend: str, identity: Identity
+) -> int:
+    now = int(time.time())
+    row = {
+        "backend": backend,
+        "username": identity.username[:256],
+        "email": identity.email[:320],
+        "email_verified": identity.email_verified,
+        "groups": json.dumps(identity.groups),
+        "signed_in_at": now,
+    }
+    if identity_id is not None:
+        connection.execute(update(identities).where(identities.c.id == identity_id).values(row))
+        return identity_id
+    row |= {"user_id": user_id, "issuer": identity.issuer, "subject": identity.subject, "created_at": now}
+    return _new_id(connection.execute(insert(identities), row))
+
+
+def _refresh(connection: Connection, user_id: int, identity: Identity) -> None:
+    fresh = {
+        "display_name": identity.display_name[:256],
+        "email": identity.email[:320],
+        "email_verified": identity.email_verified,
+    }
+    connection.execute(update(users).where(users.c.id == user_id).values(fresh))
+
+
+def _new_id(result: CursorResult[Any]) -> int:
+    key = result.inserted_primary_key
+    assert key is not None  # noqa: S101 - SQLAlchemy's type allows None for inserts of many rows only
+    return int(key[0])

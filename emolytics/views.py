@@ -1,0 +1,221 @@
+"""Signing in and out: `/login`, `/logout`, `/me`.
+
+Reads top to bottom as one sign-in goes: the page is shown, what was typed is checked for form, `SignIn`
+judges it, and the answer becomes a page or JSON of the same status.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from flask import Blueprint, Response, current_app, jsonify, request, session, url_for
+from flask_login import current_user, login_user, logout_user
+
+from emolytics.answers import ERRORS, error, page, see_other, sentence, wants_json, with_retry
+from emolytics.audit import Client, Event, Record
+from emolytics.core import Core
+from emolytics.devices import describe
+from emolytics.forms import InvalidRequest, LoginForm, json_object, once_each, require_csrf
+from emolytics.next_url import safe_next
+from emolytics.request_id import request_id
+from emolytics.sign_in import Refused, SignedIn
+from emolytics.user import User
+
+_PACKAGE = Path(__file__).parent
+_INSTALLED = _PACKAGE / "templates"
+
+blueprint = Blueprint(
+    "emolytics",
+    __name__,
+    static_folder="static",
+    static_url_path="/emolytics/static",
+    # Inside the package when installed, beside it in a checkout.
+    template_folder=_INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parent / "templates",
+)
+
+# Open to visitors; every other view of ours is closed (ASVS 8.2.1). docs/pages.md lists them.
+PUBLIC = {
+    "emolytics.login",
+    "emolytics.sign_in",
+    "emolytics.me",
+    "emolytics.static",
+    "emolytics.healthz",
+    "emolytics.readyz",
+}
+
+
+def core() -> Core:
+    found: Core = current_app.extensions["emolytics"]
+    return found
+
+
+def client() -> Client:
+    """Who is asking, as the audit trail keeps it."""
+    return Client(request.remote_addr or "", describe(request.headers.get("User-Agent")), request_id())
+
+
+@blueprint.get("/login")
+def login() -> Response:
+    """The page with the form and the buttons; somebody who is in already goes on."""
+    if current_user.is_authenticated:
+        return see_other(checked_next(request.args.get("next")))
+    notice = "You are signed out." if "signed_out" in request.args else None
+    return _login_page(next_=request.args.get("next", ""), notice=notice)
+
+
+@blueprint.post("/login")
+def sign_in() -> Response:
+    """Judge a name and a password, from the form or from JSON."""
+    return _sign_in_by_json() if request.is_json else _sign_in_by_form()
+
+
+@blueprint.post("/logout")
+def logout() -> Response:
+    """End the session here: the row first, then the cookies."""
+    require_csrf()
+    end_current_session(Event.SIGNED_OUT)
+    response = see_other(url_for("emolytics.login", signed_out=1))
+    # ASVS 14.3.1; in a host application its own storage is not ours to clear.
+    if current_app.config.get("EMOLYTICS_PORTAL"):
+        response.headers["Clear-Site-Data"] = '"cache", "storage"'
+    return response
+
+
+@blueprint.get("/me")
+def me() -> Response:
+    """Who I am, for programs."""
+    if not current_user.is_authenticated:
+        response = jsonify(error="authentication_required", message=ERRORS["authentication_required"].message)
+        response.status_code = 401
+        return response
+    return jsonify(_as_json(current_user))
+
+
+def _sign_in_by_form() -> Response:
+    once_each(request.form)
+    form = LoginForm()
+    if not form.validate_on_submit():
+        csrf_failed = "csrf_token" in form.errors
+        text = (
+            "This page was open for too long. Please try again."
+            if csrf_failed
+            else "Please fill in the form."
+        )
+        return _login_page(form, status=400, text=text)
+    next_url = checked_next(form.next.data)
+    result = _attempt(form.username.data, form.password.data, bool(form.remember.data))
+    if isinstance(result, Refused):
+        status = ERRORS[result.code].status
+        return with_retry(_login_page(form, status=status, text=sentence(result)), result.retry_after)
+    return see_other(next_url)
+
+
+def _sign_in_by_json() -> Response:
+    _same_origin_only()
+    content = json_object()
+    username, password = content.get("username"), content.get("password")
+    remember = content.get("remember", False)
+    if not (isinstance(username, str) and isinstance(password, str) and isinstance(remember, bool)):
+        raise InvalidRequest("username, password and remember are not of the right types")
+    if not username or not password:
+        raise InvalidRequest("username or password is empty")
+    result = _attempt(username, password, remember)
+    if isinstance(result, Refused):
+        return error(result.code, message=sentence(result), retry_after=result.retry_after)
+    return jsonify(_as_json(current_user))
+
+
+def _attempt(username: str, password: str, remember: bool) -> SignedIn | Refused:
+    result = core().sign_in.with_password(
+        username, password, client(), remember=remember, replaces=current_session()
+    )
+    if isinstance(result, SignedIn):
+        start_browser_session(result, remember=remember)
+    return result
+
+
+def start_browser_session(signed_in: SignedIn, *, remember: bool) -> None:
+    """Hand the new session to Flask-Login. What the visitor's old session held of ours goes (session fixation)."""
+    loaded = core().sessions.load(signed_in.token)
+    if loaded is None:
+        raise InvalidRequest("the session ended before it began")
+    if current_user.is_authenticated and current_user.id != signed_in.user_id:
+        session.clear()
+    session.pop("csrf_token", None)
+    login_user(loaded[0], remember=remember, duration=core().settings.session.remember)
+
+
+def end_current_session(event: Event) -> None:
+    """End the row and forget the cookies; the next request with a copy of them is a stranger's."""
+    if current_user.is_authenticated:
+        user: User = current_user
+        with core().database.transaction() as connection:
+            if user.session_id is not None:
+                core().sessions.end_one(connection, user.session_id)
+            core().audit.within(connection, Record(event, client(), user.username, user.backend, user.id))
+    logout_user()
+    session.pop("csrf_token", None)
+
+
+def current_session() -> int | None:
+    return current_user.session_id if current_user.is_authenticated else None
+
+
+def checked_next(value: str | None) -> str:
+    """Where to go on to: the one place where a visitor's `next` becomes a Location."""
+    settings = core().settings
+    return safe_next(
+        value,
+        default=current_app.config["EMOLYTICS_HOME"],
+        public_url=settings.public_url,
+        allowed_redirects=settings.allowed_redirects,
+        closed=(url_for("emolytics.login"), url_for("emolytics.logout")),
+    )
+
+
+def _login_page(
+    form: LoginForm | None = None,
+    *,
+    status: int = 200,
+    text: str | None = None,
+    next_: str = "",
+    notice: str | None = None,
+) -> Response:
+    if wants_json() and status != 200:
+        return error("invalid_request", message=text or "", status=status)
+    shown = {
+        "username": form.username.data or "" if form else "",
+        "remember": bool(form.remember.data) if form else False,
+        "errors": form.sentences() if form else {},
+    }
+    asked_next = (form.next.data or "") if form else next_
+    return page(
+        "login.html",
+        status,
+        form=shown if core().password_backends() else None,
+        next=checked_next(asked_next) if asked_next else "",
+        error=text,
+        notice=notice,
+        providers=core().providers(),
+    )
+
+
+def _same_origin_only() -> None:
+    """JSON carries no form token; the content type forces a preflight, and the browser names the origin."""
+    origin = request.headers.get("Origin")
+    ours = {request.host_url.rstrip("/"), core().settings.public_url.rstrip("/")}
+    if request.headers.get("Sec-Fetch-Site") == "cross-site" or (origin is not None and origin not in ours):
+        raise InvalidRequest("the request comes from another site")
+
+
+def _as_json(user: User) -> dict[str, Any]:
+    return {
+        "id": user.id,
+        "username": user.username,
+        "display_name": user.display_name,
+        "email": user.email,
+        "backend": user.backend,
+        "subject": user.subject,
+        "groups": list(user.groups),
+        "roles": list(user.roles),
+        "auth_time": user.auth_time,
+    }
