@@ -14,7 +14,7 @@ from authlib.oauth2.rfc7636 import create_s256_code_challenge
 from emolytics.errors import BackendUnavailable
 from emolytics.identity import Reason, Redirect
 from emolytics_oauth.origins import origin_of
-from emolytics_oauth.provider import Endpoints
+from emolytics_oauth.provider import Endpoints, Provider
 from emolytics_oauth.rejected import Rejected, printable
 from emolytics_oauth.settings import OauthSettings
 
@@ -26,6 +26,7 @@ _LONGEST_CODE = 8000
 _ASK_AGAIN = frozenset(
     ["login_required", "interaction_required", "consent_required", "account_selection_required"]
 )
+_NOT_LET_IN = frozenset(["access_denied", "unmet_authentication_requirements"])
 _NOT_NOW = frozenset(["temporarily_unavailable", "server_error"])
 _OUR_REGISTRATION = frozenset(["unauthorized_client", "unsupported_response_type", "invalid_scope"])
 
@@ -67,14 +68,17 @@ def _demands(settings: OauthSettings, pending: dict[str, str], *, fresh: bool) -
     return demands
 
 
-def code_from(params: Mapping[str, str], pending: Mapping[str, str], endpoints: Endpoints) -> str:
+def code_from(params: Mapping[str, str], pending: Mapping[str, str], provider: Provider) -> str:
     """Return the code of a good answer. Raises `Rejected`, or `BackendUnavailable`.
 
     Nothing is sent anywhere before this has returned.
     """
-    if not hmac.compare_digest(params.get("state", "").encode("utf-8", "replace"), pending["state"].encode()):
+    state = pending.get("state", "")
+    if not state or not hmac.compare_digest(
+        params.get("state", "").encode("utf-8", "replace"), state.encode()
+    ):
         raise Rejected("state is not that of this sign-in")
-    _check_issuer(params.get("iss"), endpoints)
+    _check_issuer(params.get("iss"), provider.endpoints)
     if "error" in params:
         raise _told(params["error"], params.get("error_description", ""))
     code = params.get("code", "")
@@ -104,19 +108,10 @@ def _same_origin(url: str, origin: str) -> bool:
 
 def _told(error: str, description: str) -> Exception:
     detail = f"the provider answered {printable(error, 50)}: {printable(description)}"
-    if error == "access_denied":
-        message = (
-            "The provider did not sign you in: either you cancelled it there, or it does not let you in."
-        )
-        return Rejected(detail, Reason.NOT_ALLOWED, message)
+    if error in _NOT_LET_IN:
+        return Rejected(detail, Reason.NOT_ALLOWED)
     if error in _ASK_AGAIN:
-        return Rejected(
-            detail, Reason.SIGN_IN_AGAIN, "The provider wants you to sign in there first. Please try again."
-        )
-    if error == "unmet_authentication_requirements":
-        return Rejected(
-            detail, Reason.NOT_ALLOWED, "The provider could not sign you in as strongly as is needed here."
-        )
+        return Rejected(detail, Reason.SIGN_IN_AGAIN)
     if error in _NOT_NOW or error in _OUR_REGISTRATION:
         return BackendUnavailable(detail)
     return Rejected(detail)

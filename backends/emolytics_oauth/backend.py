@@ -3,11 +3,12 @@
 Each step is a file: `authorization` (there and back), `token_endpoint`, `id_token`, `identification`.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from emolytics.backend import Context, Finding
 from emolytics.errors import BackendUnavailable
-from emolytics.identity import Authenticated, Denied, LogoutNotice, Outcome, Redirect
+from emolytics.identity import Authenticated, Denied, Identity, LogoutNotice, Outcome, Reason, Redirect
 from emolytics_oauth import diagnosis
 from emolytics_oauth.authorization import authorization_request, code_from
 from emolytics_oauth.end_session import end_session_url
@@ -40,7 +41,7 @@ class OauthBackend:
         return bool(self.settings.issuer)
 
     def check_health(self) -> None:
-        """Return if the provider's metadata and keys are there. Cheap: they are kept."""
+        """Return if the provider answers; one request. Raises `BackendUnavailable`."""
         self._provider.check()
 
     def close(self) -> None:
@@ -61,21 +62,23 @@ class OauthBackend:
 
         Raises `BackendUnavailable` when the provider does not answer, `BackendMisbehaved` for nonsense.
         """
-        return _outcome(lambda: self._complete(params, pending))
+        try:
+            code = code_from(params, pending, self._provider)
+            tokens = self._token_endpoint.exchange(code, pending["callback_url"], pending["verifier"])
+            found = self._identifier.at_sign_in(tokens, self._expected(tokens, code, pending))
+        except Rejected as rejected:
+            return rejected.at_sign_in()
+        return Authenticated(found.identity, retain(tokens), found.upstream_session)
 
-    def _complete(self, params: Mapping[str, str], pending: Mapping[str, str]) -> Authenticated:
-        code = code_from(params, pending, self._provider.endpoints)
-        tokens = self._token_endpoint.exchange(code, pending["callback_url"], pending["verifier"])
+    def _expected(self, tokens: Tokens, code: str, pending: Mapping[str, str]) -> Expected:
         oldest = pending.get("oldest_sign_in")
-        expected = Expected(
+        return Expected(
             access_token=tokens.access,
             code=code,
             nonce=pending.get("nonce"),
             oldest_sign_in=float(oldest) if oldest else None,
             acr_values=self.settings.acr_values,
         )
-        found = self._identifier.at_sign_in(tokens, expected)
-        return Authenticated(found.identity, retain(tokens), found.upstream_session)
 
     def revalidate(self, held: Authenticated) -> Outcome:
         """Ask whether the person may stay: by refresh token, or else with the access token while it lives.
@@ -83,9 +86,13 @@ class OauthBackend:
         Where the provider gave neither, `held` itself is the answer and the session ends at its lifetime.
         Never to be called twice at once for one session: a refresh token that is used twice counts as stolen.
         """
-        return _outcome(lambda: self._revalidate(held))
+        try:
+            return self._revalidate(held)
+        except Rejected as rejected:
+            return rejected.unproven()
 
     def _revalidate(self, held: Authenticated) -> Authenticated:
+        self._identifier.require_own(held.identity, retained_claims(held))
         tokens = retained_tokens(held)
         if tokens.refresh:
             fresh = self._token_endpoint.refresh(tokens.refresh)
@@ -93,20 +100,20 @@ class OauthBackend:
             fresh = Tokens(tokens.access, expires_at=tokens.expires_at)
         else:
             return held
-        return self._read_again(held, fresh)
-
-    def _read_again(self, held: Authenticated, fresh: Tokens) -> Authenticated:
-        known = retained_claims(held)
         try:
-            identity = self._identifier.later(fresh, known)
+            identity = self._read_again(held, fresh)
         except BackendUnavailable:
             # The old refresh token is spent: the new one must be kept although nothing else was learned.
             if not fresh.refresh:
                 raise
-            identity = None
-        if identity is not None and identity.subject != held.identity.subject:
-            raise Rejected("the provider speaks of another subject now")
-        return Authenticated(identity or held.identity, retain(fresh, held), held.upstream_session)
+            identity, fresh = held.identity, replace(fresh, id_token=None)
+        return Authenticated(identity, retain(fresh, held), held.upstream_session)
+
+    def _read_again(self, held: Authenticated, fresh: Tokens) -> Identity:
+        identity = self._identifier.later(fresh, retained_claims(held)) or held.identity
+        if identity.subject != held.identity.subject:
+            raise Rejected("the provider speaks of another subject now", Reason.SIGN_IN_AGAIN)
+        return identity
 
     def logout_url(self, held: Authenticated, return_to: str) -> str | None:
         """Where to send the browser to sign out there too, or None if the provider has no such place.
@@ -120,15 +127,8 @@ class OauthBackend:
         try:
             return read_logout_token(token, self.settings, self._provider)
         except Rejected as rejected:
-            return rejected.denied()
+            return rejected.unproven()
 
     def diagnose(self) -> Iterable[Finding]:
         """What to register, and what can be learned without a sign-in."""
         return diagnosis.diagnose(self.settings, self._context, self._provider)
-
-
-def _outcome(attempt: Callable[[], Authenticated]) -> Outcome:
-    try:
-        return attempt()
-    except Rejected as rejected:
-        return rejected.denied()

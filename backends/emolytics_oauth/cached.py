@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 FRESH = 3600.0
 KEPT = 86400.0
-FAILURE = 10.0
+FAILURE = 5.0
 
 
 class Cached(Generic[T]):
@@ -27,7 +27,7 @@ class Cached(Generic[T]):
         self._lock = threading.Lock()
         self._value: T | None = None
         self._failure: BackendUnavailable | None = None
-        self._fetched = self._failed = self._tried = float("-inf")
+        self._fetched = self._failed = self._renewed = float("-inf")
 
     def get(self) -> T:
         """Return the value, fetched now if need be. Raises what fetching raises, or did a moment ago."""
@@ -45,9 +45,11 @@ class Cached(Generic[T]):
             self._lock.release()
 
     def renew(self, every: float) -> T:
-        """Fetch anew, or return what is there if that was tried in the last `every` seconds."""
+        """Fetch anew, or return what is there if `renew` did so in the last `every` seconds."""
+        asked = self._clock()
         with self._lock:
-            if self._age(self._tried) >= every:
+            if self._renewed < asked and self._age(self._renewed) >= every:  # nobody did while we waited
+                self._renewed = self._clock()
                 self._try()
             return self._newest()
 
@@ -60,7 +62,6 @@ class Cached(Generic[T]):
         return self._value
 
     def _try(self) -> None:
-        self._tried = self._clock()
         try:
             self._value = self._fetch()
         except BackendUnavailable as failure:

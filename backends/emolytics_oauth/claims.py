@@ -11,7 +11,7 @@ from emolytics_oauth.settings import ClaimNames, OauthSettings
 
 _LONGEST = 255
 _MOST_GROUPS = 1000
-_MISSING = object()
+MISSING = object()
 _NOT_A_MEMBER = "You are signed in at the provider, but your account there is not one that may enter here."
 
 # One @, a domain of letters, digits, hyphens and dots: whatever else mail addresses may be, a rule about
@@ -29,18 +29,18 @@ class Statement:
     def read(self, path: str) -> Any:
         """The claim, or None."""
         found = reach(self.first, path)
-        found = reach(self.second, path) if found is _MISSING else found
-        return None if found is _MISSING else found
+        found = reach(self.second, path) if found is MISSING else found
+        return None if found is MISSING else found
 
     def email(self, names: ClaimNames) -> tuple[str, bool]:
         """A mail address, and whether this very address was verified: never put together from two answers."""
-        source = self.first if reach(self.first, names.email) is not _MISSING else self.second
+        source = self.first if reach(self.first, names.email) is not MISSING else self.second
         address = reach(source, names.email)
         if not isinstance(address, str) or len(address) > _LONGEST or not _EMAIL.fullmatch(address):
             return "", False
         vouchers = [answer for answer in (self.first, self.second) if reach(answer, names.email) == address]
         stated = [
-            value for voucher in vouchers if (value := reach(voucher, names.email_verified)) is not _MISSING
+            value for voucher in vouchers if (value := reach(voucher, names.email_verified)) is not MISSING
         ]
         return address, bool(stated) and stated[0] is True
 
@@ -48,19 +48,19 @@ class Statement:
 def lacks(claims: Mapping[str, Any], names: ClaimNames) -> bool:
     """Say whether a claim that the settings map is missing, so that UserInfo has to be asked."""
     paths = [names.subject, names.username, names.email, names.display_name, names.groups, names.domain]
-    if reach(claims, names.email) is not _MISSING:
+    if reach(claims, names.email) is not MISSING:
         paths.append(names.email_verified)
-    return any(path and reach(claims, path) is _MISSING for path in paths)
+    return any(path and reach(claims, path) is MISSING for path in paths)
 
 
 def reach(claims: Any, path: str) -> Any:
     """Follow a dotted path; a key that holds dots itself, such as a URL, is taken whole first."""
     if not path or not isinstance(claims, Mapping):
-        return _MISSING
+        return MISSING
     if path in claims:
         return claims[path]
     head, dot, rest = path.partition(".")
-    return reach(claims[head], rest) if dot and head in claims else _MISSING
+    return reach(claims[head], rest) if dot and head in claims else MISSING
 
 
 def identity_from(statement: Statement, issuer: str, subject: str, names: ClaimNames) -> Identity:

@@ -7,13 +7,14 @@ from urllib.parse import quote_plus
 
 from authlib.common.urls import add_params_to_qs
 from authlib.oauth2.auth import ClientAuth
-from authlib.oauth2.rfc7523 import ASSERTION_TYPE, private_key_jwt_sign
+from authlib.oauth2.rfc7523 import private_key_jwt_sign
 
 from emolytics_oauth.settings import OauthSettings
 from emolytics_oauth.signing_key import signing_key
 
 Prepare = Callable[[str, str], tuple[dict[str, str], str]]
 
+_ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _ASSERTION_SECONDS = 60
 
 
@@ -47,7 +48,7 @@ def _assertion(settings: OauthSettings) -> Any:
         signed = private_key_jwt_sign(
             key, client.client_id, url, alg=algorithm, header=kid, expires_in=_ASSERTION_SECONDS
         )
-        proof = [("client_assertion_type", ASSERTION_TYPE), ("client_assertion", signed)]
+        proof = [("client_assertion_type", _ASSERTION_TYPE), ("client_assertion", signed)]
         return url, headers, add_params_to_qs(body, proof)
 
     return assertion

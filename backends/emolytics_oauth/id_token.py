@@ -119,5 +119,6 @@ def _check_sign_in(claims: dict[str, Any], expected: Expected) -> None:
         raise Rejected(
             f"ID token: acr {printable(claims.get('acr'))} is none of {', '.join(expected.acr_values)}",
             Reason.NOT_ALLOWED,
-            "A stronger way to sign in is needed: use a second factor at the provider, then try again.",
+            "A stronger way to sign in is needed here: use a second factor at the provider, then try again.",
+            claims["sub"],
         )

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from emolytics.errors import BackendMisbehaved
-from emolytics.identity import Identity
+from emolytics.identity import Identity, Reason
 from emolytics_oauth import github
-from emolytics_oauth.claims import Statement, identity_from, lacks, require_member
+from emolytics_oauth.claims import MISSING, Statement, identity_from, lacks, reach, require_member
 from emolytics_oauth.http_client import HttpClient
 from emolytics_oauth.id_token import Expected, IdTokenJudge, require_subject
 from emolytics_oauth.provider import Provider
@@ -63,6 +63,12 @@ class Identifier:
             return self._from_claims(self._userinfo(tokens, known), known)
         return None
 
+    def require_own(self, identity: Identity, known: dict[str, Any]) -> None:
+        """Raise `Rejected` unless a held identity is this issuer's, and of the kept ID token's subject."""
+        named = reach(known, self._settings.claims.subject) if known else identity.subject
+        if identity.issuer != self._provider.issuer or named not in (identity.subject, MISSING):
+            raise Rejected("the session is not one of this provider's", Reason.SIGN_IN_AGAIN)
+
     @property
     def can_read_again(self) -> bool:
         """Whether the identity can be read with an access token alone."""
@@ -95,7 +101,7 @@ class Identifier:
 
     def _identity(self, statement: Statement, subject: Any) -> Identity:
         names = self._settings.claims
-        issuer = self._provider.endpoints.issuer
+        issuer = self._provider.issuer
         identity = identity_from(statement, issuer, require_subject({"sub": subject}), names)
         require_member(statement, identity, self._settings)
         return identity

@@ -39,6 +39,7 @@ class Provider:
     def __init__(self, settings: OauthSettings, http: HttpClient) -> None:
         self._settings = settings
         self._http = http
+        self.issuer = settings.issuer or origin_of(settings.authorize_url)
         self.discovered: Cached[Endpoints] = Cached(self.discover)
         self.keys: Cached[KeySet] = Cached(self.fetch_keys)
         self.reachable: Cached[int] = Cached(lambda: http.get(settings.userinfo_url).status)
@@ -53,18 +54,17 @@ class Provider:
         return self.keys.get().fitting(kid, algorithm) or self.keys.renew(KEY_SEARCH).fitting(kid, algorithm)
 
     def check(self) -> None:
-        """Raise `BackendUnavailable` unless a sign-in could be finished. The answers are kept."""
+        """Ask the provider now, and keep what it answers. Raises `BackendUnavailable`."""
         if self._settings.issuer:
-            self.keys.get()
+            self.discovered.renew(every=0)
         else:
-            self.reachable.get()
+            self.reachable.renew(every=0)
 
     def discover(self) -> Endpoints:
         """Fetch the metadata, or take the settings' URLs where there is no issuer to ask."""
         settings = self._settings
         if not settings.issuer:
-            issuer = origin_of(settings.authorize_url)
-            return Endpoints(issuer, settings.authorize_url, settings.token_url, settings.userinfo_url)
+            return Endpoints(self.issuer, settings.authorize_url, settings.token_url, settings.userinfo_url)
         answer = self._http.get(get_well_known_url(settings.issuer, external=True))
         if answer.status != 200:
             raise BackendMisbehaved(

@@ -5,7 +5,7 @@ from typing import Any
 
 from emolytics.identity import Authenticated
 from emolytics_oauth.signatures import claims_of
-from emolytics_oauth.token_endpoint import Tokens
+from emolytics_oauth.token_endpoint import Tokens, is_token
 
 
 def retain(tokens: Tokens, before: Authenticated | None = None) -> Mapping[str, str]:
@@ -15,17 +15,20 @@ def retain(tokens: Tokens, before: Authenticated | None = None) -> Mapping[str, 
         "access_token": tokens.access,
         "refresh_token": tokens.refresh,
         "id_token": id_token if isinstance(id_token, str) else "",
-        "expires_at": "" if tokens.expires_at is None else str(tokens.expires_at),
+        "expires_at": "" if tokens.expires_at is None else str(int(tokens.expires_at)),
     }
     return {name: value for name, value in kept.items() if value}
 
 
 def retained_tokens(held: Authenticated) -> Tokens:
-    """Return the tokens that were kept."""
+    """Return the tokens that were kept, save what could never have been one."""
     kept = held.retained
-    expires_at = float(kept["expires_at"]) if "expires_at" in kept else None
+    access, refresh = kept.get("access_token", ""), kept.get("refresh_token", "")
+    seconds = kept.get("expires_at", "")
     return Tokens(
-        kept.get("access_token", ""), kept.get("refresh_token", ""), kept.get("id_token"), expires_at
+        access if is_token(access) else "",
+        refresh if is_token(refresh) else "",
+        expires_at=float(seconds) if seconds.isdecimal() else None,
     )
 
 

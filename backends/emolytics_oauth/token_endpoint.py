@@ -97,19 +97,20 @@ def _refused(answer: Answer, told: dict[str, Any], refusal: Reason) -> Exception
 
 def _read(answer: Answer, told: dict[str, Any]) -> Tokens:
     access, kind, refresh = told.get("access_token"), told.get("token_type"), told.get("refresh_token")
-    if not _token(access):
+    if not is_token(access):
         raise BackendMisbehaved(f"{answer.url} gave no access token")
     if not isinstance(kind, str) or kind.lower() != "bearer":
         raise BackendMisbehaved(f"{answer.url} gave a token of type {printable(kind, 50)}, not Bearer")
     return Tokens(
         str(access),
-        str(refresh) if _token(refresh) else "",
+        str(refresh) if is_token(refresh) else "",
         told.get("id_token"),
         _expiry(told.get("expires_in")),
     )
 
 
-def _token(value: Any) -> bool:
+def is_token(value: Any) -> bool:
+    """Say whether this can be an access or refresh token."""
     # It goes into a header: only what RFC 6750 section 2.1 and RFC 6749 appendix A.12 let a token consist of.
     return isinstance(value, str) and 0 < len(value) <= _MOST and value.isascii() and value.isprintable()
 
