@@ -14,6 +14,8 @@ from emolytics.errors import BackendMisbehaved
 _PARTS = {"RSA": ("n", "e"), "EC": ("crv", "x", "y"), "OKP": ("crv", "x")}
 _KINDS = {"RS": "RSA", "PS": "RSA", "ES": "EC", "Ed": "OKP"}
 _CURVES = {"ES256": "P-256", "ES384": "P-384", "ES512": "P-521", "EdDSA": "Ed25519", "Ed25519": "Ed25519"}
+# RFC 9864 gave it a new name.
+_SAME = (("EdDSA", "Ed25519"), ("Ed25519", "EdDSA"))
 _RSA_BITS = 2048
 # joserfc turns keys and big numbers into Python integers; 16384 bits are more than anybody uses.
 _RSA_BITS_MOST = 16384
@@ -42,9 +44,10 @@ class KeySet:
 
 
 def _usable(jwk: Any) -> bool:
-    if not isinstance(jwk, dict) or jwk.get("kty") not in _PARTS:
+    if not isinstance(jwk, dict) or not isinstance(jwk.get("kty"), str):
         return False
-    if not all(isinstance(jwk.get(part), str) for part in _PARTS[jwk["kty"]]):
+    parts = _PARTS.get(jwk["kty"])
+    if not parts or not all(isinstance(jwk.get(part), str) for part in parts):
         return False
     operations = jwk.get("key_ops", ["verify"])
     for_signatures = (
@@ -64,7 +67,7 @@ def _strong(modulus: str, exponent: str) -> bool:
 def _fits(jwk: Mapping[str, Any], algorithm: str) -> bool:
     curve = _CURVES.get(algorithm)
     stated = jwk.get("alg", algorithm)
-    same = stated == algorithm or {stated, algorithm} == {"EdDSA", "Ed25519"}  # RFC 9864 gave it a new name
+    same = stated == algorithm or (stated, algorithm) in _SAME
     return jwk["kty"] == _KINDS.get(algorithm[:2]) and same and (curve is None or jwk["crv"] == curve)
 
 
