@@ -117,7 +117,10 @@ class HttpClient:
         whole = False
         try:
             body = response.raw.read(MAX_BYTES + 1, decode_content=False)
-            whole = len(body) <= MAX_BYTES
+            missing = response.raw.length_remaining or 0
+            whole = len(body) <= MAX_BYTES and not missing
+            if len(body) <= MAX_BYTES and missing:
+                raise urllib3.exceptions.IncompleteRead(len(body), missing)
         finally:
             if not whole:
                 response.raw.close()  # what was not read would stand before the next answer
