@@ -30,7 +30,15 @@ from tests.upstreams.loopback_http import (
     redirect_reply,
 )
 
-ABSENT: Any = object()
+
+class Absent:
+    """Stands for a member that is left out."""
+
+    def __repr__(self) -> str:
+        return "absent"
+
+
+ABSENT: Any = Absent()
 LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"
 
 Claims = dict[str, Any]
