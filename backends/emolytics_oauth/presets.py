@@ -39,7 +39,6 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     },
     "okta": {
         "label": "Okta",
-        "scopes": ["openid", "profile", "email", "groups"],
     },
     "auth0": {
         "label": "Auth0",
