@@ -14,7 +14,8 @@ from emolytics.identity import Denied
 from emolytics.names import canonical
 from emolytics.throttle import TooMany
 from emolytics.times import in_words, iso
-from emolytics.views import blueprint, client, core
+from emolytics.views import blueprint, core
+from emolytics.visitor import client
 
 _NOTICES = {
     "password": "Your password is changed, and you are signed out everywhere else.",

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
-from flask import Response, current_app, g, jsonify, make_response, render_template, request, url_for
+from flask import Response, current_app, jsonify, make_response, render_template, request, url_for
 from flask_wtf.csrf import generate_csrf
 
 from emolytics.sign_in import Refused
+from emolytics.visitor import request_id
 
 
 class Words(NamedTuple):
@@ -88,7 +89,7 @@ def error(
             number,
             heading=words.heading,
             message=text,
-            request_id=g.get("emolytics_request_id", ""),
+            request_id=request_id(),
             action_url=url_for("emolytics.login"),
             action_label="Go to the sign-in page",
         )

@@ -30,6 +30,8 @@ class Event(StrEnum):
     BACKEND_UNAVAILABLE = "backend_unavailable"
     REQUEST_REFUSED = "request_refused"
     SIGNED_OUT = "signed_out"
+    SIGNED_OUT_UPSTREAM = "signed_out_upstream"
+    REVALIDATION_DENIED = "revalidation_denied"
     SESSION_REVOKED = "session_revoked"
     PASSWORD_CHANGED = "password_changed"  # noqa: S105
     USER_ADDED = "user_added"

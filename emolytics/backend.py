@@ -65,7 +65,7 @@ class RequestBackend(Backend, Protocol):
 
 
 @runtime_checkable
-class Revalidates(Protocol):
+class Revalidates(Backend, Protocol):
     """Can be asked again, later, whether a signed-in person may stay."""
 
     def revalidate(self, held: Authenticated) -> Outcome:
@@ -73,7 +73,7 @@ class Revalidates(Protocol):
 
 
 @runtime_checkable
-class ReceivesLogout(Protocol):
+class ReceivesLogout(Backend, Protocol):
     """Is told by its issuer, behind the browser's back, that a session has ended there."""
 
     def read_logout(self, token: str) -> LogoutNotice | Denied:
@@ -84,7 +84,7 @@ class ReceivesLogout(Protocol):
 
 
 @runtime_checkable
-class KeepsAccounts(Protocol):
+class KeepsAccounts(Backend, Protocol):
     """Keeps accounts of its own, which people and operators may change here."""
 
     def add_account(self, account: Identity, password: str) -> Identity:
@@ -115,7 +115,7 @@ class Finding:
 
 
 @runtime_checkable
-class Diagnoses(Protocol):
+class Diagnoses(Backend, Protocol):
     """Can say more about itself than `check_health`, step by step."""
 
     def diagnose(self) -> Iterable[Finding]:

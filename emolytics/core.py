@@ -1,7 +1,6 @@
 """Puts the parts together, once per process, from the settings. Knows no Flask."""
 
 import re
-from pathlib import Path
 
 from pydantic import SecretStr
 
@@ -11,14 +10,15 @@ from emolytics.chain import Chain, Link
 from emolytics.database import Database
 from emolytics.hashing import Hasher
 from emolytics.passwords import PasswordPolicy
+from emolytics.pending import PendingSignIns
 from emolytics.registry import close_backends, open_backends
+from emolytics.revalidation import Revalidation
 from emolytics.sealing import Sealer
 from emolytics.sessions import Sessions
 from emolytics.settings import Settings
 from emolytics.sign_in import SignIn
 from emolytics.throttle import Throttle
 from emolytics.users import Users
-
 
 _LABELS = {"local": "Local account", "token": "API token"}
 _ICONS = {"ldap": "directory.svg", "oauth": "openid.svg"}
@@ -34,7 +34,7 @@ class Core:
     def __init__(self, settings: Settings, keys: tuple[SecretStr, ...]) -> None:
         self.settings = settings
         self._options = {configured.name: configured.options for configured in settings.backends}
-        self.database = Database(settings.database)
+        self.database = Database(settings.database.get_secret_value())
         self.policy = PasswordPolicy(
             settings.passwords.minimum_length, (settings.title, *settings.passwords.context_words)
         )
@@ -43,14 +43,20 @@ class Core:
         self.users = Users(self.database)
         self.sealer = Sealer(keys)
         self.sessions = Sessions(self.database, settings.session, self.sealer)
+        self.pending = PendingSignIns(self.database, self.sealer)
         self.throttle = Throttle(self.database, settings.limits)
-        self.backends = {backend.name: backend for backend in open_backends(settings, self._context)}
+        self._opened = open_backends(settings, self._context)
+        self.backends = {each.name: each.backend for each in self._opened}
         self.sign_in = SignIn(
             settings, self.database, self._chain(), self.users, self.sessions, self.throttle, self.audit
         )
 
-    def _context(self, name: str, folder: Path) -> Context:
-        return Context(name, folder, self.database, self.hasher, self.policy, self.settings.public_url)
+        self.revalidation = Revalidation(settings, self.database, self.sessions, self.audit, self.backends)
+
+    def _context(self, name: str) -> Context:
+        return Context(
+            name, self.settings.folder, self.database, self.hasher, self.policy, self.settings.public_url
+        )
 
     def _chain(self) -> Chain:
         patterns = {name: re.compile(options.usernames) for name, options in self._options.items()}
@@ -90,6 +96,6 @@ class Core:
         ]
 
     def close(self) -> None:
-        close_backends(tuple(self.backends.values()))
+        close_backends(self._opened)
         self.hasher.close()
         self.database.close()

@@ -9,7 +9,7 @@ from flask_login import LoginManager
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from emolytics import account, health, loaders, migrations, views
+from emolytics import account, health, loaders, migrations, redirect_views, views
 from emolytics.answers import code_for, error
 from emolytics.audit import Event, Record
 from emolytics.core import Core
@@ -17,8 +17,9 @@ from emolytics.errors import StoreUnavailable
 from emolytics.forms import InvalidRequest
 from emolytics.headers import content_security_policy, protect
 from emolytics.settings import Settings, load_settings
+from emolytics.visitor import client
 
-_ = (account, health)  # their views are on the blueprint by being imported
+_ = (account, health, redirect_views)  # their views are on the blueprint by being imported
 
 
 class Emolytics:
@@ -92,7 +93,7 @@ def _configure(app: Flask, settings: Settings, keys: list[str], url_prefix: str 
 
 
 def _install_hooks(app: Flask, core: Core) -> None:
-    policy = content_security_policy("")
+    policy = content_security_policy(_form_targets(core))
 
     @app.after_request
     def finish(response: Response) -> Response:
@@ -104,13 +105,21 @@ def _install_hooks(app: Flask, core: Core) -> None:
     app.register_error_handler(InvalidRequest, _invalid_request(core))
 
 
+def _form_targets(core: Core) -> str:
+    """Browsers hold a form's redirect to `form-action` too, and a provider's address is known only when asked."""
+    if not core.redirect_backends():
+        return ""
+    tried_out_here = core.settings.public_url.startswith("http://")
+    return " https: http://127.0.0.1:* http://localhost:*" if tried_out_here else " https:"
+
+
 def _store_unavailable(_error: Exception) -> Response:
     return error("backend_unavailable", retry_after=5)
 
 
 def _invalid_request(core: Core) -> Callable[[Exception], Response]:
     def answer(refused: Exception) -> Response:
-        core.audit.note(Record(Event.REQUEST_REFUSED, views.client(), reason=str(refused)))
+        core.audit.note(Record(Event.REQUEST_REFUSED, client(), reason=str(refused)))
         return error("invalid_request")
 
     return answer

@@ -97,9 +97,8 @@ class Redirect:
 
 @dataclass(frozen=True, slots=True)
 class LogoutNotice:
-    """An issuer says that a person, or one session of hers, is signed out there.
+    """An issuer says that a person, or one session of hers, has ended there (OpenID Connect Back-Channel Logout).
 
-    OpenID Connect Back-Channel Logout 1.0.
     At least one of `subject` and `upstream_session` is set. `token_id` is to be remembered until the notice
     can no longer be accepted, so that none is obeyed twice; `issued_at` is in seconds since 1970.
     """

@@ -12,6 +12,7 @@ from emolytics.core import Core
 from emolytics.errors import BackendUnavailable, StoreUnavailable
 from emolytics.identity import Authenticated
 from emolytics.user import User
+from emolytics.visitor import client
 
 log = logging.getLogger(__name__)
 
@@ -24,8 +25,10 @@ def install(manager: LoginManager, core: Core) -> None:
         found = core.sessions.load(token)
         if found is None:
             return None
-        user, touch_is_due = found
-        if touch_is_due:
+        user = found.user
+        if found.revalidation_is_due and not core.revalidation.keeps(user, client()):
+            return None
+        if found.touch_is_due:
             g.emolytics_touch = user.session_id
         return user
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import entry_points
 from operator import attrgetter
-from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, get_type_hints
 
@@ -56,6 +55,15 @@ class ConfiguredBackend:
     factory: Factory
 
 
+@dataclass(frozen=True, slots=True)
+class OpenedBackend:
+    """A backend at work, and the settings that say whom the core asks it about."""
+
+    name: str
+    options: BackendSettings
+    backend: Backend
+
+
 def installed_types() -> tuple[str, ...]:
     """The names that entry points claim, sorted."""
     return tuple(sorted({entry.name for entry in entry_points(group=GROUP)}))
@@ -67,19 +75,18 @@ def backend_type(name: str) -> BackendType:
     return BackendType(factory, _settings_model(factory))
 
 
-def open_backends(settings: "Settings", make_context: Callable[[str, Path], Context]) -> tuple[Backend, ...]:
-    """Open every configured backend, in declared order; `make_context` is given each one's name and
-    the settings' folder.
+def open_backends(settings: "Settings", make_context: Callable[[str], Context]) -> tuple[OpenedBackend, ...]:
+    """Open every configured backend, in declared order; `make_context` is given each one's name.
 
     Raises `SettingsError` with every backend that will not do, or what a backend itself raises; those opened
     before are closed then.
     """
-    opened: list[Backend] = []
+    opened: list[OpenedBackend] = []
     problems: list[Problem] = []
     try:
         for configured in settings.backends:
             try:
-                _open(configured, make_context(configured.name, settings.folder), opened)
+                _open(configured, make_context(configured.name), opened)
             except SettingsError as error:
                 problems.extend(error.problems)
     except BaseException:
@@ -91,16 +98,16 @@ def open_backends(settings: "Settings", make_context: Callable[[str, Path], Cont
     return tuple(opened)
 
 
-def close_backends(opened: Sequence[Backend]) -> None:
+def close_backends(opened: Sequence[OpenedBackend]) -> None:
     """Close them in reverse order; one that fails to close does not keep the others open."""
     for each in reversed(opened):
         try:
-            each.close()
+            each.backend.close()
         except Exception as error:
             _log.warning("backend %s did not close: %s", each.name, type(error).__name__)
 
 
-def _open(configured: ConfiguredBackend, context: Context, opened: list[Backend]) -> None:
+def _open(configured: ConfiguredBackend, context: Context, opened: list[OpenedBackend]) -> None:
     name, options = configured.name, configured.options
     try:
         backend: Any = configured.factory(options, context)
@@ -110,21 +117,22 @@ def _open(configured: ConfiguredBackend, context: Context, opened: list[Backend]
         reason = masked(f"{type(error).__name__}: {error}", held_secrets(options))
         raise _refused(name, f"could not be opened: {reason}") from error
     if callable(getattr(backend, "close", None)):
-        opened.append(backend)
+        opened.append(OpenedBackend(name, options, backend))
     if fault := _fault(backend, context):
         raise _refused(name, fault)
 
 
 def _fault(backend: Any, context: Context) -> str:
     """Why the core cannot work with this object, or nothing."""
+    called = getattr(backend, "name", None)
     missing = [member for member in ("name", "check_health", "close") if not hasattr(backend, member)]
     if missing:
         return f"opened as something that is no backend: it lacks {', '.join(missing)}"
     if not isinstance(backend, CAPABILITIES):
         capabilities = ", ".join(capability.__name__ for capability in CAPABILITIES)
         return f"opened as something that can sign nobody in: it matches none of {capabilities}"
-    if backend.name != context.name:
-        return f"calls itself {quoted(str(backend.name))}; its name has to be the one that its context gives"
+    if called != context.name:
+        return f"calls itself {quoted(str(called))}; its name has to be the one that its context gives"
     if isinstance(backend, RedirectBackend) and not context.public_url:
         return "sends people to a provider, which needs emolytics.public_url to send them back to"
     return ""

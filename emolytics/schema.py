@@ -123,6 +123,7 @@ sessions = Table(
     _when("last_seen"),
     _when("expires_at"),
     _when("revalidate_at"),
+    _when("confirmed_at"),
     _text("address", 64),
     _text("device", 128),
     _text("upstream_session", 255),
@@ -163,6 +164,14 @@ pending_sign_ins = Table(
     _text("backend", 64),
     _text("browser_hash", 64),
     Column("payload", LargeBinary, nullable=False),
+    _when("expires_at"),
+    Index(None, "expires_at"),
+)
+
+seen_tokens = Table(
+    "emolytics_seen_tokens",
+    metadata,
+    Column("token_hash", exact(64), primary_key=True),
     _when("expires_at"),
     Index(None, "expires_at"),
 )

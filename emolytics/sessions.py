@@ -5,13 +5,13 @@ import json
 import secrets
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
 
 from emolytics.audit import Client
 from emolytics.database import Database
-from emolytics.identity import Authenticated
+from emolytics.identity import Authenticated, Identity
 from emolytics.schema import identities, sessions, users
 from emolytics.sealing import Sealer
 from emolytics.settings import SessionSettings
@@ -29,6 +29,7 @@ _LOAD = (
         sessions.c.remembered,
         sessions.c.auth_time,
         sessions.c.identity_id,
+        sessions.c.revalidate_at,
         users.c.id.label("user_id"),
         users.c.username,
         users.c.display_name,
@@ -44,6 +45,40 @@ _LOAD = (
     .join(identities, sessions.c.identity_id == identities.c.id)
     .where(sessions.c.token_hash == bindparam("token_hash"))
 )
+
+
+_HELD = (
+    select(
+        sessions.c.retained,
+        sessions.c.upstream_session,
+        sessions.c.confirmed_at,
+        identities.c.issuer,
+        identities.c.subject,
+        identities.c.username,
+        identities.c.email,
+        identities.c.email_verified,
+        identities.c.groups,
+        users.c.display_name,
+    )
+    .join_from(sessions, users, sessions.c.user_id == users.c.id)
+    .join(identities, sessions.c.identity_id == identities.c.id)
+    .where(sessions.c.id == bindparam("session_id"))
+)
+
+
+class Held(NamedTuple):
+    """What is held for a session, and when its backend last confirmed it, in seconds since the epoch."""
+
+    outcome: Authenticated
+    confirmed_at: int
+
+
+class Loaded(NamedTuple):
+    """A session that is not over: its user, whether `touch` is due, and whether revalidation is."""
+
+    user: User
+    touch_is_due: bool
+    revalidation_is_due: bool
 
 
 class Sessions:
@@ -79,6 +114,7 @@ class Sessions:
             "last_seen": now,
             "expires_at": now + (self._remember if remember else self._lifetime),
             "revalidate_at": now + self._revalidate,
+            "confirmed_at": now,
             "address": client.address[:64],
             "device": client.device[:128],
             "upstream_session": outcome.upstream_session,
@@ -87,8 +123,8 @@ class Sessions:
         connection.execute(insert(sessions), row)
         return token
 
-    def load(self, token: str) -> tuple[User, bool] | None:
-        """The user, and whether `touch` is due; None for a session that is over. Raises `StoreUnavailable`."""
+    def load(self, token: str) -> Loaded | None:
+        """Whose session it is, and what is due; None for one that is over. Raises `StoreUnavailable`."""
         row = self._database.fetch_one(_LOAD, {"token_hash": _hash(token)})
         now = time.time()
         if row is None or row.disabled or row.expires_at <= now:
@@ -96,7 +132,7 @@ class Sessions:
         # A remembered session is meant to lie idle; its own end still holds.
         if not row.remembered and row.last_seen + self._idle <= now:
             return None
-        return _user(row, token), row.last_seen + TOUCH_EVERY <= now
+        return Loaded(_user(row, token), row.last_seen + TOUCH_EVERY <= now, row.revalidate_at <= now)
 
     def touch(self, session_id: int) -> None:
         """Note that the session was used; at most one write a minute, whoever comes first."""
@@ -104,6 +140,42 @@ class Sessions:
         stale = (sessions.c.id == session_id) & (sessions.c.last_seen <= now - TOUCH_EVERY)
         with self._database.read() as connection:
             connection.execute(update(sessions).where(stale).values(last_seen=now))
+
+    def held(self, session_id: int) -> Held | None:
+        """What the backend said at the last sign-in or revalidation, as `revalidate` and `logout_url` want it."""
+        row = self._database.fetch_one(_HELD, {"session_id": session_id})
+        if row is None:
+            return None
+        identity = Identity(
+            row.issuer,
+            row.subject,
+            row.username,
+            row.display_name,
+            row.email,
+            row.email_verified,
+            tuple(json.loads(row.groups)),
+        )
+        retained = self._sealer.open(row.retained) if row.retained else {}
+        return Held(Authenticated(identity, retained or {}, row.upstream_session), row.confirmed_at)
+
+    def claim_revalidation(self, session_id: int, lease: int) -> bool:
+        """Whether this request is the one that revalidates: of all that come at once, one (single flight)."""
+        now = int(time.time())
+        due = (sessions.c.id == session_id) & (sessions.c.revalidate_at <= now)
+        with self._database.read() as connection:
+            claimed = connection.execute(update(sessions).where(due).values(revalidate_at=now + lease))
+        return claimed.rowcount == 1
+
+    def confirm(self, connection: Connection, session_id: int, outcome: Authenticated) -> None:
+        """The backend vouches for the person again; what it retains now replaces what it retained."""
+        now = int(time.time())
+        fresh = {
+            "confirmed_at": now,
+            "revalidate_at": now + self._revalidate,
+            "upstream_session": outcome.upstream_session,
+            "retained": self._sealer.seal(dict(outcome.retained)) if outcome.retained else None,
+        }
+        connection.execute(update(sessions).where(sessions.c.id == session_id).values(fresh))
 
     def list_for(self, user_id: int | None = None) -> Sequence[Row[Any]]:
         """The sessions that are not over, newest use first, with the user's name; of everybody without `user_id`."""
@@ -138,6 +210,17 @@ class Sessions:
     def end_one(connection: Connection, session_id: int) -> None:
         """End the session that a browser held until now, whoever's it was."""
         connection.execute(delete(sessions).where(sessions.c.id == session_id))
+
+    @staticmethod
+    def end_upstream(connection: Connection, issuer: str, subject: str, upstream_session: str) -> int:
+        """End what an issuer says has ended: one session of its own name, or all of a subject."""
+        theirs = select(identities.c.id).where(identities.c.issuer == issuer)
+        if subject:
+            theirs = theirs.where(identities.c.subject == subject)
+        doomed = delete(sessions).where(sessions.c.identity_id.in_(theirs))
+        if upstream_session:
+            doomed = doomed.where(sessions.c.upstream_session == upstream_session)
+        return connection.execute(doomed).rowcount
 
     def sweep(self, connection: Connection, most: int = 500) -> int:
         """Remove rows that are over, in a small batch, so that no request waits for it."""

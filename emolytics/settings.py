@@ -93,6 +93,10 @@ class SessionSettings(Section):
         timedelta(minutes=5), description="How soon somebody disabled at the source is signed out."
     )
 
+    grace: Lasting = Field(
+        timedelta(hours=1), description="How long a backend may fail to answer before its sessions end."
+    )
+
     @field_validator("idle")
     @classmethod
     def _ends_within_lifetime(cls, idle: timedelta, info: ValidationInfo) -> timedelta:

@@ -39,7 +39,7 @@ class KeyLines:
 def key_lines(text: str) -> KeyLines:
     """Find the line of each key, element and table in TOML text that is known to be valid."""
     scanner = _Scanner(text)
-    with suppress(_ScanError, RecursionError):
+    with suppress(_ScanError, RecursionError, tomllib.TOMLDecodeError):
         scanner.document()
     return KeyLines(scanner.lines)
 

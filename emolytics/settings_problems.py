@@ -1,26 +1,34 @@
 """What pydantic says is wrong with a table, in the words and places of settings.toml."""
 
+import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any, get_args
 
 from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
 from emolytics.errors import Problem
+from emolytics.setting_types import read_secret_file
 from emolytics.settings_lines import KeyPath
 from emolytics.settings_source import Source, quoted, spell
 
 MASK = "********"
-_WORDS = (("Value error, ", ""), ("Input should be", "must be"), ("Input should", "must"))
+_SHORTEST_MASKED = 4
+_FILLER = re.compile(r"^Value error, |^\w+(?= should )")
 
 
 def problems_of(
     error: ValidationError, model: type[BaseModel], table: Mapping[str, Any], at: KeyPath, source: Source
 ) -> Iterator[Problem]:
     """Each mistake in `table`, which stands at `at` in the source and was to be a `model`."""
-    secrets = tuple(_secret_texts(model, table))
+    secrets = tuple(_secret_texts(model, table, source.folder))
     for mistake in error.errors(include_url=False, include_input=False):
+        if mistake["type"] == "default_factory_not_called":  # another key, told on its own, is wrong
+            continue
         place = _place(mistake, table)
         message = _message(mistake, model, place, at)
         yield source.problem((*at, *place), masked(message, secrets))
@@ -28,8 +36,8 @@ def problems_of(
 
 def masked(message: str, secrets: Iterable[str]) -> str:
     """The message without the secrets, longest first, so that none is left in part."""
-    for secret in sorted(filter(None, secrets), key=len, reverse=True):
-        message = message.replace(secret, MASK)
+    for secret in sorted(secrets, key=len, reverse=True):
+        message = message.replace(secret, MASK) if len(secret) >= _SHORTEST_MASKED else message
     return message
 
 
@@ -100,13 +108,7 @@ def _message(mistake: ErrorDetails, model: type[BaseModel], place: KeyPath, at: 
         case "model_type" | "dict_type":
             return "must be a table"
         case _:
-            return _reworded(mistake["msg"])
-
-
-def _reworded(message: str) -> str:
-    for theirs, ours in _WORDS:
-        message = message.replace(theirs, ours)
-    return message
+            return _FILLER.sub("", mistake["msg"]).replace(" should ", "must ", 1)
 
 
 def _known_keys(model: type[BaseModel], place: KeyPath) -> set[str]:
@@ -128,22 +130,26 @@ def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
         yield from _models_in(inner)
 
 
-def _secret_texts(model: type[BaseModel], table: Any) -> Iterator[str]:
-    """The texts that stand where the model has a secret."""
+def _secret_texts(model: type[BaseModel], table: Any, folder: Path) -> Iterator[str]:
+    """The texts that stand, or are pointed to, where the model has a secret."""
     for key, annotation in _fields(model).items():
         value = table.get(key) if isinstance(table, Mapping) else None
         if annotation is SecretStr or SecretStr in get_args(annotation):
-            yield from _texts(value)
+            yield from _texts(value, folder)
         for inner in _models_in(annotation):
-            yield from _secret_texts(inner, value)
+            yield from _secret_texts(inner, value, folder)
 
 
-def _texts(value: Any) -> Iterator[str]:
-    match value:
-        case str():
-            yield value
-        case list():
-            for element in value:
-                yield from _texts(element)
-        case _:
-            return
+def _texts(value: Any, folder: Path) -> Iterator[str]:
+    with suppress(ValueError):  # a secret that cannot be read is told as a problem of its own
+        match value:
+            case str():
+                yield value
+            case SecretStr():
+                yield value.get_secret_value()
+            case {"env": str(name)}:
+                yield os.environ.get(name, "")
+            case {"file": str(name)}:
+                yield read_secret_file(folder / name)
+            case _:
+                return

@@ -1,6 +1,7 @@
 """The addresses in the `[emolytics]` table: the database, the limiter's store, our own URL, other origins.
 
-They are parsed by the libraries that will use them. No message repeats an address: it may hold a password.
+They are parsed by the libraries that will use them, imported only here, when a value is read.
+No message repeats an address: it may hold a password.
 """
 
 from importlib.util import find_spec
@@ -8,11 +9,9 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, PlainValidator, SecretStr, ValidationInfo, WithJsonSchema
-from sqlalchemy import URL, make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+from pydantic import AfterValidator, SecretStr, ValidationInfo
 
-from emolytics.setting_types import SECRET_SCHEMA, Secret, anchored, read_secret
+from emolytics.setting_types import Secret, anchored
 
 _DATABASES = "sqlite, postgresql+psycopg and mariadb+pymysql"
 
@@ -25,10 +24,12 @@ def is_loopback(host: str) -> bool:
         return f".{host.rstrip('.').lower()}".endswith(".localhost")
 
 
-def _database(value: Any, info: ValidationInfo) -> URL:
-    given = value if isinstance(value, URL) else read_secret(value, info)
+def _database(value: SecretStr, info: ValidationInfo) -> SecretStr:
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+
     try:
-        url = make_url(given.get_secret_value() if isinstance(given, SecretStr) else given)
+        url = make_url(value.get_secret_value())
         dialect = url.get_dialect()
         dialect.import_dbapi()
     except NoSuchModuleError:
@@ -39,13 +40,11 @@ def _database(value: Any, info: ValidationInfo) -> URL:
         raise ValueError('must be a database URL such as "sqlite:///instance/emolytics.db"') from None
     if dialect.is_async:
         raise ValueError(f"names an asyncio driver; tried are {_DATABASES}")
-    if url.get_backend_name() == "sqlite" and _is_file(url.database):
-        url = url.set(database=str(anchored(Path(url.database or ""), info)))
-    return url
-
-
-def _is_file(database: str | None) -> bool:
-    return bool(database) and database != ":memory:" and not str(database).startswith("file:")
+    file = url.database or ""
+    if url.get_backend_name() != "sqlite" or not file or file.startswith((":memory:", "file:")):
+        return value
+    url = url.set(database=str(anchored(Path(file), info)))
+    return SecretStr(url.render_as_string(hide_password=False))
 
 
 def _store(value: SecretStr) -> SecretStr:
@@ -94,7 +93,7 @@ def _url(value: str) -> Any:
         return None
 
 
-DatabaseUrl = Annotated[URL, PlainValidator(_database), WithJsonSchema(SECRET_SCHEMA)]
+DatabaseUrl = Annotated[Secret, AfterValidator(_database)]
 StoreAddress = Annotated[Secret, AfterValidator(_store)]
 PublicUrl = Annotated[str, AfterValidator(_public_url)]
 Origin = Annotated[str, AfterValidator(_origin)]

@@ -11,7 +11,6 @@ from urllib.parse import quote_plus
 from pydantic import BaseModel, SecretStr
 from pydantic.errors import PydanticInvalidForJsonSchema
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
-from sqlalchemy import URL, make_url
 
 from emolytics.registry import OBJECT_NAME, BackendTypeError, backend_type, installed_types
 from emolytics.secret_keys import SecretKeys
@@ -26,6 +25,7 @@ _SECRET_PARAMETERS = ("pass", "secret", "token")
 def effective(settings: Settings) -> dict[str, Any]:
     """What is in force, defaults included, in the file's shape and spelling; secrets are masked."""
     portal = {key: _shown(getattr(settings, key)) for key in PortalSettings.model_fields}
+    portal["database"] = _address(settings.database.get_secret_value())
     portal["limits"]["storage"] = _address(settings.limits.storage.get_secret_value())
     backends = {each.name: _shown(each.options) for each in settings.backends}
     return {"emolytics": portal, "backends": backends}
@@ -34,7 +34,7 @@ def effective(settings: Settings) -> dict[str, Any]:
 def settings_schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) of settings.toml, with the backends that are installed."""
     models = {name: model for name in installed_types() if (model := _model(name))}
-    sections: set[type[BaseModel]] = {PortalSettings, *models.values()}
+    sections: list[type[BaseModel]] = list(dict.fromkeys([PortalSettings, *models.values()]))
     refs, definitions = models_json_schema(
         [(model, "validation") for model in sections], schema_generator=_Schema
     )
@@ -111,11 +111,6 @@ def _(value: timedelta) -> str:
 
 
 @_shown.register
-def _(value: URL) -> str:
-    return _address(value)
-
-
-@_shown.register
 def _(value: SecretKeys) -> list[Any]:
     return [{"file": str(each)} if isinstance(each, Path) else MASK for each in value.sources]
 
@@ -144,10 +139,12 @@ def _(value: Any) -> list[Any]:
     return [_shown(inner) for inner in value]
 
 
-def _address(address: str | URL) -> str:
+def _address(address: str) -> str:
     """The address without its password, wherever in it that stands."""
+    from sqlalchemy import make_url
+
     if address == "database":
-        return "database"
+        return address
     url = make_url(address)
     hidden = {key: MASK for key in url.query if any(word in key.lower() for word in _SECRET_PARAMETERS)}
     shown = url.update_query_dict(hidden).render_as_string(hide_password=True)

@@ -64,7 +64,7 @@ class SignedIn:
 
 Result = SignedIn | Refused
 
-_BY_REASON = {
+REFUSAL_FOR = {
     Reason.DISABLED: Refusal.ACCOUNT_DISABLED,
     Reason.LOCKED: Refusal.ACCOUNT_DISABLED,
     Reason.PASSWORD_EXPIRED: Refusal.PASSWORD_CHANGE_REQUIRED,
@@ -178,7 +178,7 @@ class SignIn:
             Record(Event.DENIED, client, username, answer.backend, reason=denied.reason, detail=detail)
         )
         if denied.credential_proven:
-            return Refused(_BY_REASON.get(denied.reason, Refusal.ACCESS_DENIED), denied.message)
+            return Refused(REFUSAL_FOR.get(denied.reason, Refusal.ACCESS_DENIED), denied.message)
         if answer.nothing_learned:
             wait = max(outage.retry_after for _, outage in answer.outages)
             return Refused(Refusal.BACKEND_UNAVAILABLE, retry_after=wait)

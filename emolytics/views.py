@@ -11,14 +11,15 @@ from flask import Blueprint, Response, current_app, jsonify, request, session, u
 from flask_login import current_user, login_user, logout_user
 
 from emolytics.answers import ERRORS, error, page, see_other, sentence, wants_json, with_retry
-from emolytics.audit import Client, Event, Record
+from emolytics.audit import Event, Record
+from emolytics.backend import RedirectBackend
 from emolytics.core import Core
-from emolytics.devices import describe
+from emolytics.errors import BackendUnavailable
 from emolytics.forms import InvalidRequest, LoginForm, json_object, once_each, require_csrf
 from emolytics.next_url import safe_next
-from emolytics.request_id import request_id
 from emolytics.sign_in import Refused, SignedIn
 from emolytics.user import User
+from emolytics.visitor import client
 
 _PACKAGE = Path(__file__).parent
 _INSTALLED = _PACKAGE / "templates"
@@ -38,6 +39,9 @@ PUBLIC = {
     "emolytics.sign_in",
     "emolytics.me",
     "emolytics.static",
+    "emolytics.start",
+    "emolytics.callback",
+    "emolytics.backchannel_logout",
     "emolytics.healthz",
     "emolytics.readyz",
 }
@@ -46,11 +50,6 @@ PUBLIC = {
 def core() -> Core:
     found: Core = current_app.extensions["emolytics"]
     return found
-
-
-def client() -> Client:
-    """Who is asking, as the audit trail keeps it."""
-    return Client(request.remote_addr or "", describe(request.headers.get("User-Agent")), request_id())
 
 
 @blueprint.get("/login")
@@ -72,8 +71,9 @@ def sign_in() -> Response:
 def logout() -> Response:
     """End the session here: the row first, then the cookies."""
     require_csrf()
+    upstream = _upstream_logout()
     end_current_session(Event.SIGNED_OUT)
-    response = see_other(url_for("emolytics.login", signed_out=1))
+    response = see_other(upstream or url_for("emolytics.login", signed_out=1))
     # ASVS 14.3.1; in a host application its own storage is not ours to clear.
     if current_app.config.get("EMOLYTICS_PORTAL"):
         response.headers["Clear-Site-Data"] = '"cache", "storage"'
@@ -88,6 +88,20 @@ def me() -> Response:
         response.status_code = 401
         return response
     return jsonify(_as_json(current_user))
+
+
+def _upstream_logout() -> str | None:
+    """Where the provider ends its own session; None where there is none, or it does not answer now."""
+    if not current_user.is_authenticated or current_user.session_id is None:
+        return None
+    backend = core().backends.get(current_user.backend)
+    held = core().sessions.held(current_user.session_id)
+    if held is None or not isinstance(backend, RedirectBackend):
+        return None
+    try:
+        return backend.logout_url(held.outcome, external_url("emolytics.login"))
+    except BackendUnavailable:
+        return None
 
 
 def _sign_in_by_form() -> Response:
@@ -141,7 +155,7 @@ def start_browser_session(signed_in: SignedIn, *, remember: bool) -> None:
     if current_user.is_authenticated and current_user.id != signed_in.user_id:
         session.clear()
     session.pop("csrf_token", None)
-    login_user(loaded[0], remember=remember, duration=core().settings.session.remember)
+    login_user(loaded.user, remember=remember, duration=core().settings.session.remember)
 
 
 def end_current_session(event: Event) -> None:
@@ -158,6 +172,12 @@ def end_current_session(event: Event) -> None:
 
 def current_session() -> int | None:
     return current_user.session_id if current_user.is_authenticated else None
+
+
+def external_url(endpoint: str, backend: str | None = None) -> str:
+    """The address of a page as a provider must know it: from `public_url`, never from the Host header."""
+    path = url_for(endpoint, backend=backend).removeprefix(request.script_root)
+    return core().settings.public_url.rstrip("/") + path
 
 
 def checked_next(value: str | None) -> str:

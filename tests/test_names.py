@@ -265,12 +265,15 @@ def test_both_forms_are_idempotent(raw: str) -> None:
 
 @given(names)
 def test_case_variants_are_one_name_or_no_name(raw: str) -> None:
-    once = spelled(raw)
-    variants = {raw.upper(), raw.lower(), raw.title(), raw.swapcase(), raw.casefold()}
-    same_to_unicode = [variant for variant in variants if variant.casefold() == raw.casefold()]
+    if (once := spelled(raw)) is None:
+        return
+    # Of the normalised text: a U+0345 out of its order folds otherwise (Unicode 15, section 3.13, after D145).
+    name = prepare(raw)
+    variants = {name.upper(), name.lower(), name.title(), name.swapcase(), name.casefold()}
 
-    if once is not None:
-        assert {spelled(variant) for variant in same_to_unicode} <= {once, None}
+    same_to_unicode = [variant for variant in variants if variant.casefold() == name.casefold()]
+
+    assert {spelled(variant) for variant in same_to_unicode} <= {once, None}
 
 
 @given(names)

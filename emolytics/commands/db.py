@@ -17,7 +17,7 @@ def command() -> None:
 @click.pass_context
 def upgrade(ctx: click.Context) -> None:
     """Bring the database to this version's schema; `run` does so by itself."""
-    database = Database(settings_of(ctx).database)
+    database = Database(settings_of(ctx).database.get_secret_value())
     changed = migrations.upgrade(database)
     click.echo(f"Upgraded to {REVISION}." if changed else f"Already at {REVISION}.")
 
@@ -26,5 +26,5 @@ def upgrade(ctx: click.Context) -> None:
 @click.pass_context
 def current(ctx: click.Context) -> None:
     """The revision that the database is at."""
-    database = Database(settings_of(ctx).database)
+    database = Database(settings_of(ctx).database.get_secret_value())
     click.echo(f"{migrations.current(database) or 'empty'} (this version: {REVISION})")

@@ -3,14 +3,28 @@
 Needs pytest, which Emolytics itself does not. See docs/writing-a-backend.md.
 """
 
+from pathlib import Path
+
 import pytest
 
 pytest.register_assert_rewrite(
-    *(f"{__name__}.{part}" for part in ("suite", "verdicts", "identities", "outages", "password"))
+    *(f"{__name__}.{part.stem}" for part in Path(__file__).parent.glob("[a-z]*.py"))
 )
 
-from emolytics.testing.password import PasswordSuite  # noqa: E402 - after the rewriting of asserts is asked for
-from emolytics.testing.upstream import PasswordUpstream, Person, Upstream, new_person  # noqa: E402
+# Imported only now, so that a failing assert of theirs shows its values.
+from emolytics.testing.password import PasswordSuite  # noqa: E402
+from emolytics.testing.redirect import RedirectSuite  # noqa: E402
+from emolytics.testing.request import RequestSuite  # noqa: E402
+from emolytics.testing.revalidation import RevalidationSuite  # noqa: E402
+from emolytics.testing.upstream import (  # noqa: E402
+    PasswordUpstream,
+    Person,
+    RedirectUpstream,
+    RequestUpstream,
+    Sent,
+    Upstream,
+    new_person,
+)
 from emolytics.testing.verdicts import (  # noqa: E402
     expect_authenticated,
     expect_denied,
@@ -21,6 +35,12 @@ __all__ = [
     "PasswordSuite",
     "PasswordUpstream",
     "Person",
+    "RedirectSuite",
+    "RedirectUpstream",
+    "RequestSuite",
+    "RequestUpstream",
+    "RevalidationSuite",
+    "Sent",
     "Upstream",
     "expect_authenticated",
     "expect_denied",

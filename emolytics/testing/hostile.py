@@ -134,3 +134,29 @@ WRONG_PASSWORDS = {
     "1 MB": lambda right: right + "x" * 1_000_000,
     "1 MB of UTF-8": lambda right: "é" * 500_000,
 }
+
+#: Values for a parameter or a header that no honest client sends.
+HOSTILE_TEXTS = {
+    "empty": "",
+    "space": " ",
+    "null": "null",
+    "quotes": "' OR '1'='1\" --",
+    "markup": "<script>alert(1)</script>",
+    "template": "{{7*7}}${7*7}%s%n",
+    "path": "../../etc/passwd",
+    "new line": "x\r\nSet-Cookie: a=b",
+    "NUL": "x\0y",
+    "controls": "\x1b[2J\x07\x7f",
+    "percent": "%00%zz%",
+    "ampersand": "x&state=y&code=z",
+    "emoji": "🦊",
+    "right to left": "\u202eevil",
+    "lone surrogate": "x\ud800",
+    "not ASCII": "é",
+    "JSON": '{"a": [1]}',
+    "list": "['a']",
+    "token of the wrong kind": "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhZG1pbiJ9.",
+    "dots": "." * 50,
+    "10,000 characters": "x" * 10_000,
+    "1 MB": "x" * 1_000_000,
+}

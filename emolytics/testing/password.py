@@ -11,15 +11,19 @@ from emolytics.identity import Outcome, Reason
 from emolytics.testing.hostile import HOSTILE_NAMES, NEAR_MISSES, WRONG_PASSWORDS, hostile_name
 from emolytics.testing.identities import IdentityTests, LifecycleTests
 from emolytics.testing.outages import OutageTests
-from emolytics.testing.suite import needs
+from emolytics.testing.secrecy import Ear, SecrecyTests
+from emolytics.testing.suite import at_once, needs
 from emolytics.testing.upstream import PasswordUpstream, Person, new_person
 from emolytics.testing.verdicts import expect_authenticated, expect_denied, expect_unavailable
+
+WRONG = "Wrong-1"
 
 
 class PasswordSuite(
     IdentityTests[PasswordBackend, PasswordUpstream],
     OutageTests[PasswordBackend, PasswordUpstream],
     LifecycleTests[PasswordBackend, PasswordUpstream],
+    SecrecyTests[PasswordBackend, PasswordUpstream],
 ):
     """Subclass it and provide two fixtures.
 
@@ -68,7 +72,7 @@ class PasswordSuite(
     ) -> None:
         ada = self.somebody(upstream)
 
-        denied = expect_denied(backend.authenticate(ada.name, "Wrong-1"), Reason.BAD_CREDENTIAL)
+        denied = expect_denied(backend.authenticate(ada.name, WRONG), Reason.BAD_CREDENTIAL)
 
         assert denied.subject in ("", self.identity(backend, upstream, ada).subject)
 
@@ -78,7 +82,7 @@ class PasswordSuite(
         ada = self.somebody(upstream)
 
         for _ in range(3):
-            expect_denied(backend.authenticate(ada.name, "Wrong-1"), Reason.BAD_CREDENTIAL)
+            expect_denied(backend.authenticate(ada.name, WRONG), Reason.BAD_CREDENTIAL)
             self.identity(backend, upstream, ada)
 
     def test_somebody_elses_password_is_a_bad_credential(
@@ -165,7 +169,7 @@ class PasswordSuite(
         ada = self.somebody(upstream)
         upstream.disable(ada)
 
-        for wrong in ("Wrong-1", "", ada.password + "x"):
+        for wrong in (WRONG, "", ada.password + "x"):
             expect_denied(backend.authenticate(ada.name, wrong), Reason.BAD_CREDENTIAL, Reason.DISABLED)
 
     def test_letter_case_in_a_name(self, backend: PasswordBackend, upstream: PasswordUpstream) -> None:
@@ -184,7 +188,7 @@ class PasswordSuite(
             ada = self.somebody(upstream, name=f"{odd}-{new_person().name[-6:]}")
 
             assert self.identity(backend, upstream, ada).username == ada.name
-            expect_denied(backend.authenticate(ada.name, "Wrong-1"), Reason.BAD_CREDENTIAL)
+            expect_denied(backend.authenticate(ada.name, WRONG), Reason.BAD_CREDENTIAL)
 
     @pytest.mark.parametrize("pattern", HOSTILE_NAMES.values(), ids=HOSTILE_NAMES)
     def test_a_hostile_name_opens_no_account(
@@ -193,7 +197,7 @@ class PasswordSuite(
         ada = self.somebody(upstream)
         name = hostile_name(pattern, ada.name)
 
-        for password in (ada.password, "Wrong-1"):
+        for password in (ada.password, WRONG):
             expect_denied(backend.authenticate(name, password), *self.unknown)
 
     @pytest.mark.parametrize(("right", "wrong"), NEAR_MISSES.values(), ids=NEAR_MISSES)
@@ -223,4 +227,36 @@ class PasswordSuite(
         ada = self.somebody(upstream) if wrong else new_person()
 
         with self.trouble(upstream, upstream.go_down):
-            expect_unavailable(lambda: backend.authenticate(ada.name, "Wrong-1"))
+            expect_unavailable(lambda: backend.authenticate(ada.name, WRONG))
+
+    def test_parallel_verdicts_are_not_mixed_up(
+        self, backend: PasswordBackend, upstream: PasswordUpstream
+    ) -> None:
+        people = [self.somebody(upstream) for _ in range(8)]
+        tried = [*people[:4], *(replace(person, password=WRONG) for person in people[4:])]
+
+        def sign_in_often(person: Person) -> list[bool]:
+            return [bool(self.sign_in(backend, upstream, person)) for _ in range(6)]
+
+        assert at_once(sign_in_often, tried) == [[True] * 6] * 4 + [[False] * 6] * 4
+
+    def test_a_denial_says_no_secret(
+        self, backend: PasswordBackend, upstream: PasswordUpstream, ear: Ear
+    ) -> None:
+        ada = self.somebody(upstream)
+        mistyped = ada.password + "-mistyped"
+
+        ear.show(backend.authenticate(ada.name, mistyped), backend.authenticate("nobody", mistyped))
+
+        ear.expect_unsaid(self.secrets(upstream, ada))
+
+    @needs("can_disable")
+    def test_a_denial_of_somebody_disabled_says_no_secret(
+        self, backend: PasswordBackend, upstream: PasswordUpstream, ear: Ear
+    ) -> None:
+        ada = self.somebody(upstream)
+        upstream.disable(ada)
+
+        ear.show(self.sign_in(backend, upstream, ada))
+
+        ear.expect_unsaid(self.secrets(upstream, ada))

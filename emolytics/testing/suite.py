@@ -1,8 +1,13 @@
 """The ground all suites stand on: how abilities are declared, and how somebody signs in."""
 
+import json
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from threading import Barrier
+from types import MappingProxyType
 from typing import Any, ClassVar, Generic, TypeVar
 
 import pytest
@@ -15,6 +20,7 @@ from emolytics.testing.verdicts import expect_authenticated
 
 B = TypeVar("B", bound=Backend)
 U = TypeVar("U", bound=Upstream)
+Given = TypeVar("Given")
 Answer = TypeVar("Answer")
 Test = TypeVar("Test", bound=Callable[..., None])
 
@@ -31,6 +37,28 @@ def needs(ability: str) -> Callable[[Test], Test]:
     return mark
 
 
+def stored(kept: Mapping[str, str]) -> Mapping[str, str]:
+    """Return what comes out of the core's store, where it lies as JSON."""
+    return MappingProxyType(json.loads(json.dumps(dict(kept))))
+
+
+def at_once(call: Callable[[Given], Answer], givens: Sequence[Given]) -> list[Answer]:
+    """Call in a thread for each, all let go together and taking turns so often that a race shows itself."""
+    start = Barrier(len(givens))
+
+    def wait_and_call(given: Given) -> Answer:
+        start.wait()
+        return call(given)
+
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(len(givens)) as threads:
+            return list(threads.map(wait_and_call, givens))
+    finally:
+        sys.setswitchinterval(usual)
+
+
 class BackendSuite(Generic[B, U]):
     """Subclass one of the suites below it, never this.
 
@@ -39,6 +67,8 @@ class BackendSuite(Generic[B, U]):
     """
 
     can_rename: ClassVar[bool] = True
+    #: False if the upstream cannot tell who had a name from who has it now. Warn of that in your docs.
+    can_reuse_names: ClassVar[bool] = True
     can_disable: ClassVar[bool] = True
     can_set_groups: ClassVar[bool] = True
     can_go_down: ClassVar[bool] = True
@@ -60,11 +90,11 @@ class BackendSuite(Generic[B, U]):
             if not all(getattr(cls, ability) for ability in needed):
                 setattr(cls, name, None)
 
-    def attempt(self, backend: B, upstream: U, person: Person) -> Callable[[], Outcome]:
+    def attempt(self, backend: B, upstream: U, person: Person) -> Callable[[], Outcome | None]:
         """Do all that comes before the backend is asked for its verdict, and return the asking."""
         raise NotImplementedError
 
-    def sign_in(self, backend: B, upstream: U, person: Person) -> Outcome:
+    def sign_in(self, backend: B, upstream: U, person: Person) -> Outcome | None:
         """Do all that this person does to sign in."""
         return self.attempt(backend, upstream, person)()
 
@@ -98,7 +128,7 @@ class BackendSuite(Generic[B, U]):
                     raise
                 time.sleep(0.05)
 
-    def cut_at_each_step(self, upstream: U, attempt: Callable[[], Callable[[], Outcome]]) -> None:
+    def cut_at_each_step(self, upstream: U, attempt: Callable[[], Callable[[], Outcome | None]]) -> None:
         """Take the upstream away before the first request of an attempt, before the second, and so on."""
         for answered in range(MOST_REQUESTS):
             call = self.eventually(attempt)

@@ -103,3 +103,32 @@ class PasswordUpstream(Upstream, Protocol):
     def set_password(self, person: Person, password: str) -> None:
         """Replace the password, without asking a policy."""
         raise _declare("can_set_password")
+
+
+class RedirectUpstream(Upstream, Protocol):
+    """A provider, with the browser of the person who signs in there.
+
+    Each verb goes to `url`, does there what a person does, and returns the address the browser is sent back
+    to, query and all. The registered callback is the suite's `callback_url`.
+    """
+
+    def approve(self, url: str, person: Person) -> str:
+        """Sign in as this person and let the application know who they are."""
+
+    def deny(self, url: str) -> str:
+        """Refuse: the person says no, or the provider's own rules do."""
+        raise _declare("can_deny")
+
+    def fail(self, url: str) -> str:
+        """Have the provider say that it cannot just now (`server_error`, RFC 6749 section 4.1.2.1)."""
+        raise _declare("can_fail")
+
+
+class RequestUpstream(Upstream, Protocol):
+    """Whoever puts proof of a person into a request: a proxy in front, a client with a token."""
+
+    def present(self, person: Person) -> Sent:
+        """Return a request that this person makes."""
+
+    def pretend(self, person: Person) -> Sequence[Sent]:
+        """Return requests that claim to be this person's, each in another way, and prove nothing."""

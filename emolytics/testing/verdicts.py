@@ -21,16 +21,19 @@ def expect_authenticated(outcome: Outcome | None) -> Authenticated:
     return outcome
 
 
-def expect_denied(outcome: Outcome | None, *reasons: Reason, proven: bool = False) -> Denied:
+def expect_denied(outcome: Outcome | None, *reasons: Reason, proven: bool | None = False) -> Denied:
     """Return the outcome if it is a denial for one of the reasons (any, if none is given).
 
-    `proven`: whether the right credential was shown. Only then may `message` speak of the account.
+    `proven`: whether the right credential was shown; None where that cannot be known. Only then may `message`
+    speak of the account.
     """
     assert type(outcome) is Denied, f"expected Denied, got {outcome!r}"
     assert bool(outcome) is False
     assert type(outcome.reason) is Reason
     assert not reasons or outcome.reason in reasons, f"denied for another reason: {outcome!r}"
-    assert outcome.credential_proven is proven, f"credential_proven must be {proven}: {outcome!r}"
+    assert proven is None or outcome.credential_proven is proven, (
+        f"credential_proven must be {proven}: {outcome!r}"
+    )
     assert outcome.credential_proven or not outcome.message, f"a message before proof: {outcome!r}"
     assert all(isinstance(text, str) for text in (outcome.detail, outcome.message, outcome.subject))
     _check_frozen(outcome, "credential_proven")

@@ -6,10 +6,7 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from emolytics.testing import PasswordUpstream, Person
-
-
-class DirectoryError(Exception):
-    """What the client library of this directory raises: refused, timed out, not understood."""
+from tests.reference.wire import Wire
 
 
 @dataclass
@@ -23,37 +20,26 @@ class Entry:
     disabled: bool = False
 
 
-class Directory(PasswordUpstream):
+class Directory(Wire, PasswordUpstream):
     """`find`, `read` and `verify` are the requests a backend makes; the rest are the suite's verbs."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.secrets = ("directory-service-secret",)
         self.entries: dict[str, Entry] = {}
         self._numbers = count(1)
-        self._answers_left: float = float("inf")
-        self._garbled = False
-
-    def ping(self) -> None:
-        self._take_request()
 
     def find(self, name: str) -> Entry | None:
-        self._take_request()
+        self.take_request()
         return next((entry for entry in self.entries.values() if same_name(entry.name, name)), None)
 
     def read(self, subject: str) -> Entry | None:
-        self._take_request()
+        self.take_request()
         return self.entries.get(subject)
 
     def verify(self, subject: str, password: str) -> bool:
-        self._take_request()
+        self.take_request()
         return subject in self.entries and self.entries[subject].password == password
-
-    def _take_request(self) -> None:
-        if self._garbled:
-            raise DirectoryError("not an answer: b'\\x00\\xff'")
-        if self._answers_left < 1:
-            raise DirectoryError("connection refused")
-        self._answers_left -= 1
 
     def add(self, person: Person) -> None:
         subject = f"entry-{next(self._numbers)}"
@@ -75,19 +61,6 @@ class Directory(PasswordUpstream):
 
     def set_password(self, person: Person, password: str) -> None:
         self._entry(person).password = password
-
-    def go_down(self, after: int = 0) -> None:
-        self._answers_left = after
-
-    def hang(self) -> None:
-        self._answers_left = 0
-
-    def garble(self) -> None:
-        self._garbled = True
-
-    def come_back(self) -> None:
-        self._answers_left = float("inf")
-        self._garbled = False
 
     def _entry(self, person: Person) -> Entry:
         return next(entry for entry in self.entries.values() if entry.name == person.name)

@@ -5,7 +5,8 @@ from typing import TypeVar
 
 from emolytics.errors import BackendUnavailable
 from emolytics.identity import Authenticated, Denied, Identity, Outcome, Reason
-from tests.reference.directory import Directory, DirectoryError, Entry
+from tests.reference.directory import Directory, Entry
+from tests.reference.wire import WireError
 
 Answer = TypeVar("Answer")
 
@@ -18,7 +19,7 @@ class DirectoryBackend:
         self._directory = directory
 
     def check_health(self) -> None:
-        self._ask(self._directory.ping)
+        self._ask(self._directory.take_request)
 
     def close(self) -> None:
         """A real one gives its connections back here."""
@@ -56,5 +57,5 @@ class DirectoryBackend:
         """Put a request to the directory; its library's own errors end here."""
         try:
             return request()
-        except DirectoryError as error:
+        except WireError as error:
             raise BackendUnavailable(f"{self.name}: {error}") from None

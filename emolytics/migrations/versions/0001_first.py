@@ -1,4 +1,4 @@
-"""Users, identities, grants, sessions, local accounts, pending sign-ins, throttle counters, audit events."""
+"""The first tables: people, their sessions and accounts, what is pending, counters, the audit trail."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -72,6 +72,15 @@ def upgrade() -> None:
         "ix_emolytics_pending_sign_ins_expires_at", "emolytics_pending_sign_ins", ["expires_at"], unique=False
     )
     op.create_table(
+        "emolytics_seen_tokens",
+        sa.Column("token_hash", exact(64), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("token_hash", name="pk_emolytics_seen_tokens"),
+    )
+    op.create_index(
+        "ix_emolytics_seen_tokens_expires_at", "emolytics_seen_tokens", ["expires_at"], unique=False
+    )
+    op.create_table(
         "emolytics_throttle_counters",
         sa.Column("key", exact(64), nullable=False),
         sa.Column("kind", exact(16), nullable=False),
@@ -143,6 +152,7 @@ def upgrade() -> None:
         sa.Column("last_seen", sa.BigInteger(), nullable=False),
         sa.Column("expires_at", sa.BigInteger(), nullable=False),
         sa.Column("revalidate_at", sa.BigInteger(), nullable=False),
+        sa.Column("confirmed_at", sa.BigInteger(), nullable=False),
         sa.Column("address", exact(64), nullable=False),
         sa.Column("device", exact(128), nullable=False),
         sa.Column("upstream_session", exact(255), nullable=False),

@@ -1,0 +1,145 @@
+"""Signing in by a provider: `/login/BACKEND`, the callback, and the provider's word that a session is over."""
+
+import secrets
+from collections.abc import Mapping
+from urllib.parse import urlencode
+
+from flask import Response, abort, current_app, request, url_for
+
+from emolytics.answers import error, see_other, sentence
+from emolytics.audit import Event, Record
+from emolytics.backend import ReceivesLogout, RedirectBackend
+from emolytics.errors import BackendMisbehaved, BackendUnavailable
+from emolytics.forms import InvalidRequest, once_each, require_csrf
+from emolytics.identity import Denied, Outcome, Reason
+from emolytics.logout_notices import obey
+from emolytics.pending import LIFETIME_SECONDS, Waiting
+from emolytics.sign_in import REFUSAL_FOR, Refusal, Refused
+from emolytics.views import (
+    blueprint,
+    checked_next,
+    core,
+    current_session,
+    external_url,
+    start_browser_session,
+)
+from emolytics.visitor import client
+
+_LONGEST_PARAMETER = 8192
+
+
+@blueprint.post("/login/<backend>")
+def start(backend: str) -> Response:
+    """Send the browser to the provider. By POST with a token: nobody is sent there unasked (ASVS 7.6.2)."""
+    provider = _provider(backend)
+    require_csrf()
+    next_url = checked_next(request.form.get("next"))
+    try:
+        leaving = provider.begin(external_url("emolytics.callback", backend=backend))
+    except BackendUnavailable as outage:
+        return _outage(backend, outage)
+    browser = request.cookies.get(_cookie_name()) or secrets.token_urlsafe(32)
+    core().pending.keep(backend, browser, leaving, next_url)
+    response = see_other(leaving.url)
+    response.set_cookie(
+        _cookie_name(),
+        browser,
+        max_age=LIFETIME_SECONDS,
+        secure=current_app.config["SESSION_COOKIE_SECURE"],
+        httponly=True,
+        samesite="Lax",
+    )
+    return response
+
+
+@blueprint.route("/login/<backend>/callback", methods=["GET", "POST"])
+def callback(backend: str) -> Response:
+    """Take the browser back. Nothing is asked of the provider unless the answer belongs to a sign-in of ours."""
+    provider = _provider(backend)
+    if request.method == "POST":
+        return _again_by_get(backend)
+    params = _parameters()
+    waiting = core().pending.take(backend, request.cookies.get(_cookie_name(), ""), params.get("state", ""))
+    if waiting is None:
+        return _denied(
+            backend, Denied(Reason.BAD_CALLBACK, "no sign-in of this browser waits for this answer")
+        )
+    try:
+        outcome = provider.complete(params, waiting.pending)
+    except BackendUnavailable as outage:
+        return _outage(backend, outage)
+    return _finish(backend, outcome, waiting)
+
+
+@blueprint.post("/login/<backend>/backchannel-logout")
+def backchannel_logout(backend: str) -> Response:
+    """OpenID Connect Back-Channel Logout 1.0: 200 when obeyed, 400 when not; never cached (section 2.8)."""
+    provider = _provider(backend)
+    tokens = request.form.getlist("logout_token")
+    if not isinstance(provider, ReceivesLogout) or len(tokens) != 1:
+        return _plain(400)
+    try:
+        notice = provider.read_logout(tokens[0])
+    except BackendUnavailable:
+        return _plain(503)
+    if isinstance(notice, Denied):
+        core().audit.note(Record(Event.REQUEST_REFUSED, client(), "", backend, reason=notice.detail))
+        return _plain(400)
+    return _plain(200 if obey(core(), backend, notice, client()) else 400)
+
+
+def _finish(backend: str, outcome: Outcome, waiting: Waiting) -> Response:
+    if isinstance(outcome, Denied):
+        return _denied(backend, outcome)
+    result = core().sign_in.admit(backend, outcome, client(), remember=False, replaces=current_session())
+    if isinstance(result, Refused):
+        return error(result.code, message=sentence(result))
+    start_browser_session(result, remember=False)
+    # Checked again: the settings may have changed since the button was pressed.
+    return see_other(checked_next(waiting.next_url))
+
+
+def _denied(backend: str, denied: Denied) -> Response:
+    detail = {"detail": denied.detail} if denied.detail else {}
+    core().audit.note(Record(Event.DENIED, client(), "", backend, reason=denied.reason, detail=detail))
+    code = REFUSAL_FOR.get(denied.reason, Refusal.ACCESS_DENIED)
+    return error(code, message=denied.message if denied.credential_proven else "")
+
+
+def _outage(backend: str, outage: BackendUnavailable) -> Response:
+    core().audit.note(Record(Event.BACKEND_UNAVAILABLE, client(), "", backend, reason=str(outage)))
+    status = 502 if isinstance(outage, BackendMisbehaved) else 503
+    message = (
+        f"{core().label(backend)} does not answer as it should. Please try again, or sign in another way."
+    )
+    return error("backend_unavailable", status=status, message=message, retry_after=outage.retry_after)
+
+
+def _provider(name: str) -> RedirectBackend:
+    found = core().backends.get(name)
+    if not isinstance(found, RedirectBackend):
+        abort(404)
+    return found
+
+
+def _parameters() -> Mapping[str, str]:
+    """The provider's answer, each parameter once (ASVS 15.3.7)."""
+    once_each(request.args)
+    if any(len(value) > _LONGEST_PARAMETER for value in request.args.values()):
+        raise InvalidRequest("a parameter is too long")
+    return request.args.to_dict()
+
+
+def _again_by_get(backend: str) -> Response:
+    """`response_mode=form_post` comes from another site, so without our Lax cookies: ask the browser once more."""
+    once_each(request.form)
+    return see_other(f"{url_for('emolytics.callback', backend=backend)}?{urlencode(request.form.to_dict())}")
+
+
+def _cookie_name() -> str:
+    prefix = "__Host-" if current_app.config["SESSION_COOKIE_SECURE"] else ""
+    return f"{prefix}emolytics_browser"
+
+
+def _plain(status: int) -> Response:
+    return Response("", status, mimetype="text/plain", headers={"Cache-Control": "no-store"})

@@ -1,0 +1,110 @@
+"""May a signed-in person stay? Asked of the backend again, now and then, by a request that comes by.
+
+A denial ends the session. An outage does not, until the grace period is over: a directory that restarts
+must not sign everybody out, and one that stays away must not keep in whom it would have thrown out.
+"""
+
+import logging
+import time
+from collections.abc import Mapping
+
+from emolytics import roles
+from emolytics.audit import Audit, Client, Event, Record
+from emolytics.backend import Backend, Revalidates
+from emolytics.database import Database
+from emolytics.errors import BackendUnavailable, StoreUnavailable
+from emolytics.identity import Authenticated, Denied, Outcome, Reason
+from emolytics.sessions import Held, Sessions
+from emolytics.settings import Settings
+from emolytics.user import User
+from emolytics.users import Users
+
+log = logging.getLogger(__name__)
+
+# How long the others wait before one of them tries again, after an outage or a worker that died over it.
+_LEASE_SECONDS = 30
+
+
+class Revalidation:
+    """Runs `revalidate` of a session's backend, once for all requests that come at the same time."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        sessions: Sessions,
+        audit: Audit,
+        backends: Mapping[str, Backend],
+    ) -> None:
+        self._rules = settings.roles
+        self._grace = int(settings.session.grace.total_seconds())
+        self._lease = min(_LEASE_SECONDS, max(1, int(settings.session.revalidate.total_seconds())))
+        self._database = database
+        self._sessions = sessions
+        self._audit = audit
+        self._backends = backends
+
+    def keeps(self, user: User, client: Client) -> bool:
+        """Whether the session goes on. Called for a session whose revalidation is due."""
+        session_id = user.session_id
+        if session_id is None or not self._claimed(session_id):
+            return True
+        held = self._sessions.held(session_id)
+        if held is None:
+            return False
+        try:
+            outcome = self._ask(user, held)
+        except BackendUnavailable as outage:
+            return self._within_grace(user, held, client, outage)
+        if isinstance(outcome, Denied):
+            self._end(user, client, outcome.reason, outcome.detail)
+            return False
+        self._confirm(user, outcome)
+        return True
+
+    def _claimed(self, session_id: int) -> bool:
+        try:
+            return self._sessions.claim_revalidation(session_id, self._lease)
+        except StoreUnavailable:
+            return False  # a database that only reads: the row itself still decides
+
+    def _ask(self, user: User, held: Held) -> Outcome:
+        backend = self._backends.get(user.backend)
+        if backend is None:
+            return Denied(Reason.NOT_ALLOWED, "the backend is no longer in the settings")
+        if not isinstance(backend, Revalidates):
+            return held.outcome
+        outcome = backend.revalidate(held.outcome)
+        if isinstance(outcome, Authenticated) and not _same_person(outcome, held.outcome):
+            return Denied(Reason.SIGN_IN_AGAIN, "the backend speaks of somebody else now")
+        return outcome
+
+    def _within_grace(self, user: User, held: Held, client: Client, outage: BackendUnavailable) -> bool:
+        log.warning("backend %s did not answer at revalidation: %s", user.backend, outage)
+        if time.time() <= held.confirmed_at + self._grace:
+            return True
+        self._end(user, client, "grace_period_over", str(outage))
+        return False
+
+    def _confirm(self, user: User, outcome: Authenticated) -> None:
+        """Groups, roles and attributes follow the source; this request sees them too."""
+        granted = roles.by_rules(self._rules, user.backend, outcome.identity.groups)
+        with self._database.transaction() as connection:
+            Users.provision(connection, user.backend, outcome.identity, create=False)
+            roles.sync(connection, user.id, user.backend, granted)
+            self._sessions.confirm(connection, user.session_id or 0, outcome)
+        fresh = self._sessions.load(user.session_token)
+        if fresh is not None:
+            user.groups, user.roles = fresh.user.groups, fresh.user.roles
+            user.display_name, user.email = fresh.user.display_name, fresh.user.email
+
+    def _end(self, user: User, client: Client, reason: str, detail: str) -> None:
+        told = {"detail": detail} if detail else {}
+        record = Record(Event.REVALIDATION_DENIED, client, user.username, user.backend, user.id, reason, told)
+        with self._database.transaction() as connection:
+            self._sessions.end_one(connection, user.session_id or 0)
+            self._audit.within(connection, record)
+
+
+def _same_person(one: Authenticated, other: Authenticated) -> bool:
+    return (one.identity.issuer, one.identity.subject) == (other.identity.issuer, other.identity.subject)

@@ -1,0 +1,151 @@
+"""May a signed-in person stay? What the source says, within the stated time, and what an outage changes."""
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from flask.testing import FlaskClient
+from sqlalchemy import update
+
+from emolytics import create_app
+from emolytics.schema import sessions
+from emolytics.testing import Person, new_person
+from tests import stand_ins
+from tests.portal import Portal, me, settings_for
+from tests.reference.directory import Directory
+
+
+@pytest.fixture
+def directory() -> Iterator[Directory]:
+    directory = stand_ins.directories["corp"]
+    yield directory
+    directory.come_back()
+    directory.entries.clear()
+
+
+@pytest.fixture
+def portal(tmp_path: object, directory: Directory) -> Iterator[Portal]:
+    settings = settings_for(f"sqlite:///{tmp_path}/emolytics.db", roles={"chief": ["corp:chiefs"]})
+    settings["backends"]["corp"] = {"type": "tests.stand_ins:open_directory"}
+    portal = Portal(create_app(settings))
+    yield portal
+    portal.core.close()
+
+
+@pytest.fixture
+def grace(directory: Directory) -> Person:
+    person = new_person("grace", groups=("chiefs",))
+    directory.add(person)
+    return person
+
+
+@pytest.fixture
+def client(portal: Portal, grace: Person) -> FlaskClient:
+    return portal.signed_in("grace", grace.password)
+
+
+def make_due(portal: Portal, *, confirmed_ago: int = 300) -> None:
+    """As if `revalidate` had passed since the backend last confirmed the session."""
+    now = int(time.time())
+    with portal.core.database.transaction() as connection:
+        connection.execute(update(sessions).values(revalidate_at=now, confirmed_at=now - confirmed_ago))
+
+
+def test_nothing_is_asked_before_it_is_due(
+    portal: Portal, client: FlaskClient, directory: Directory, grace: Person
+) -> None:
+    directory.disable(grace)
+
+    assert me(client)
+
+
+@pytest.mark.parametrize("verb", [Directory.disable, Directory.remove], ids=["disabled", "removed"])
+def test_a_denial_ends_the_session_for_good(
+    portal: Portal,
+    client: FlaskClient,
+    directory: Directory,
+    grace: Person,
+    verb: Callable[[Directory, Person], None],
+) -> None:
+    verb(directory, grace)
+    make_due(portal)
+
+    assert me(client) is None
+    assert portal.core.sessions.list_for() == []
+
+
+def test_groups_and_roles_follow_the_source_in_the_same_request(
+    portal: Portal, client: FlaskClient, directory: Directory, grace: Person
+) -> None:
+    directory.set_groups(grace, ["staff"])
+    make_due(portal)
+
+    known = me(client)
+
+    assert known
+    assert (known["groups"], known["roles"]) == (["staff"], [])
+
+
+def test_an_outage_keeps_the_session_within_the_grace_period(
+    portal: Portal, client: FlaskClient, directory: Directory
+) -> None:
+    directory.go_down()
+    make_due(portal, confirmed_ago=3000)
+
+    assert me(client)
+
+
+def test_an_outage_ends_the_session_after_the_grace_period(
+    portal: Portal, client: FlaskClient, directory: Directory
+) -> None:
+    directory.go_down()
+    make_due(portal, confirmed_ago=3700)
+
+    assert me(client) is None
+
+
+def test_a_dead_backend_is_not_asked_at_every_request(
+    portal: Portal, client: FlaskClient, directory: Directory, grace: Person
+) -> None:
+    directory.go_down()
+    make_due(portal)
+    assert me(client)
+    directory.come_back()
+    directory.disable(grace)
+
+    assert me(client), "the next try comes when the lease of the last one is over"
+
+
+def test_of_many_requests_at_once_one_asks(
+    portal: Portal, client: FlaskClient, directory: Directory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    plain = directory.read
+
+    def read(subject: str) -> object:
+        asked.append(subject)
+        return plain(subject)
+
+    monkeypatch.setattr(directory, "read", read)
+    make_due(portal)
+    cookie = client.get_cookie("emolytics")
+    assert cookie
+
+    def visit(_: int) -> bool:
+        other = portal.client()
+        other.set_cookie("emolytics", cookie.value)
+        return me(other) is not None
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(visit, range(16)))
+
+    assert all(answers)
+    assert len(asked) == 1
+
+
+def test_a_backend_that_left_the_settings_keeps_nobody(portal: Portal, client: FlaskClient) -> None:
+    portal.core.backends.pop("corp")
+    make_due(portal)
+
+    assert me(client) is None
