@@ -1,6 +1,7 @@
 """Puts the parts together, once per process, from the settings. Knows no Flask."""
 
 import re
+from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
@@ -35,9 +36,7 @@ class Core:
         self.settings = settings
         self._options = {configured.name: configured.options for configured in settings.backends}
         self.database = Database(settings.database.get_secret_value())
-        self.policy = PasswordPolicy(
-            settings.passwords.minimum_length, (settings.title, *settings.passwords.context_words)
-        )
+        self.policy = PasswordPolicy(settings.passwords.minimum_length, _context_words(settings))
         self.hasher = Hasher(cost=settings.hashing.cost, concurrency=settings.hashing.concurrency)
         self.audit = Audit(self.database)
         self.users = Users(self.database)
@@ -99,3 +98,10 @@ class Core:
         close_backends(self._opened)
         self.hasher.close()
         self.database.close()
+
+
+def _context_words(settings: Settings) -> tuple[str, ...]:
+    """The words that no password may be made of: the product, the portal, its host, and the operator's own."""
+    host = urlsplit(settings.public_url).hostname or ""
+    labels = [label for label in host.split(".")[:-1] if len(label) > 2]
+    return ("emolytics", settings.title, *labels, *settings.passwords.context_words)

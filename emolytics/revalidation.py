@@ -37,6 +37,7 @@ class Revalidation:
         backends: Mapping[str, Backend],
     ) -> None:
         self._rules = settings.roles
+        self._default_roles = settings.default_roles
         self._grace = int(settings.session.grace.total_seconds())
         self._lease = min(_LEASE_SECONDS, max(1, int(settings.session.revalidate.total_seconds())))
         self._database = database
@@ -91,7 +92,7 @@ class Revalidation:
         granted = roles.by_rules(self._rules, user.backend, outcome.identity.groups)
         with self._database.transaction() as connection:
             Users.provision(connection, user.backend, outcome.identity, create=False)
-            roles.sync(connection, user.id, user.backend, granted)
+            roles.sync(connection, user.id, user.backend, granted, self._default_roles)
             self._sessions.confirm(connection, user.session_id or 0, outcome)
         fresh = self._sessions.load(user.session_token)
         if fresh is not None:

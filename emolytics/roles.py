@@ -16,6 +16,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 BY_HAND = "hand"
+BY_DEFAULT = "default"
 
 
 def by_rules(rules: Mapping[str, Sequence[str]], backend: str, groups: Iterable[str]) -> frozenset[str]:
@@ -28,9 +29,12 @@ def by_rules(rules: Mapping[str, Sequence[str]], backend: str, groups: Iterable[
     )
 
 
-def sync(connection: Connection, user_id: int, backend: str, granted: Iterable[str]) -> None:
-    """Replace what this backend's rules granted; grants by hand and by other backends stay."""
+def sync(
+    connection: Connection, user_id: int, backend: str, granted: Iterable[str], default: Iterable[str] = ()
+) -> None:
+    """Replace what this backend's rules and the settings' defaults granted; other grants stay."""
     _replace(connection, user_id, f"rule:{backend}", frozenset(granted))
+    _replace(connection, user_id, BY_DEFAULT, frozenset(default))
     _write_out(connection, user_id)
 
 

@@ -154,7 +154,7 @@ class SignIn:
         person = Users.provision(connection, backend, identity, create=self._options[backend].create_users)
         if person is not None:
             granted = roles.by_rules(self._settings.roles, backend, identity.groups)
-            roles.sync(connection, person.user_id, backend, granted)
+            roles.sync(connection, person.user_id, backend, granted, self._settings.default_roles)
         return person
 
     def _ask(self, username: str, password: str) -> Answer:

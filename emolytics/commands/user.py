@@ -179,7 +179,7 @@ def enrol(core: Core, backend: str, identity: Identity, granted: tuple[str, ...]
         if person is None:  # pragma: no cover - provision makes what it may make
             raise Failure(f"{identity.username} could not be made")
         ruled = roles.by_rules(core.settings.roles, backend, identity.groups)
-        roles.sync(connection, person.user_id, backend, ruled)
+        roles.sync(connection, person.user_id, backend, ruled, core.settings.default_roles)
         roles.change_by_hand(connection, person.user_id, add=granted, remove=())
         record = Record(Event.USER_ADDED, username=person.username, backend=backend, user_id=person.user_id)
         core.audit.within(connection, record)
