@@ -37,6 +37,7 @@ def authorization_request(
     """Make the URL to send the browser to, and what must be known when it comes back."""
     pending = {
         "state": generate_token(_RANDOM),
+        "nonce": generate_token(_RANDOM),
         "verifier": generate_token(_VERIFIER),
         "callback_url": callback_url,
     }
@@ -49,8 +50,7 @@ def authorization_request(
     if settings.response_mode != "query":
         params["response_mode"] = settings.response_mode
     if settings.issuer:
-        pending["nonce"] = params["nonce"] = generate_token(_RANDOM)
-        params |= _demands(settings, pending, fresh=fresh)
+        params |= {"nonce": pending["nonce"], **_demands(settings, pending, fresh=fresh)}
     url = prepare_grant_uri(
         endpoints.authorization, settings.client_id, "code", callback_url, settings.scope, **params
     )
@@ -73,10 +73,9 @@ def code_from(params: Mapping[str, str], pending: Mapping[str, str], provider: P
 
     Nothing is sent anywhere before this has returned.
     """
-    state = pending.get("state", "")
-    if not state or not hmac.compare_digest(
-        params.get("state", "").encode("utf-8", "replace"), state.encode()
-    ):
+    if not all(pending.get(name) for name in ("state", "nonce", "verifier", "callback_url")):
+        raise Rejected("what was kept of this sign-in is not whole: state")
+    if not hmac.compare_digest(params.get("state", "").encode("utf-8", "replace"), pending["state"].encode()):
         raise Rejected("state is not that of this sign-in")
     _check_issuer(params.get("iss"), provider.endpoints)
     if "error" in params:

@@ -75,7 +75,7 @@ class OauthBackend:
         return Expected(
             access_token=tokens.access,
             code=code,
-            nonce=pending.get("nonce"),
+            nonce=pending["nonce"],
             oldest_sign_in=float(oldest) if oldest else None,
             acr_values=self.settings.acr_values,
         )

@@ -69,9 +69,11 @@ class HttpClient:
         self._silence = settings.timeout.total_seconds()
         self._verify: bool | str = str(settings.ca_file) if settings.ca_file else True
         self._adapter = TimedAdapter()
+        self._closed = False
 
     def close(self) -> None:
-        """Close the connections that are kept open."""
+        """Close the connections that are kept open, and make no more."""
+        self._closed = True
         self._adapter.close()
 
     def require_allowed(self, url: Any) -> str:
@@ -100,6 +102,8 @@ class HttpClient:
 
     def _send(self, request: requests.Request) -> Answer:
         place = str(request.url).partition("?")[0]
+        if self._closed:
+            raise BackendUnavailable(f"{place} is not asked any more: the backend is closed")
         try:
             request.url = self.require_allowed(request.url)
         except ValueError as error:

@@ -42,7 +42,7 @@ class Provider:
         self.issuer = settings.issuer or origin_of(settings.authorize_url)
         self.discovered: Cached[Endpoints] = Cached(self.discover)
         self.keys: Cached[KeySet] = Cached(self.fetch_keys)
-        self.reachable: Cached[int] = Cached(lambda: http.get(settings.userinfo_url).status)
+        self.reachable: Cached[int] = Cached(self.knock)
 
     @property
     def endpoints(self) -> Endpoints:
@@ -59,6 +59,13 @@ class Provider:
             self.discovered.renew(every=0)
         else:
             self.reachable.renew(every=0)
+
+    def knock(self) -> int:
+        """Ask for a profile without a token. A server in its right mind refuses that, and only that."""
+        answer = self._http.get(self._settings.userinfo_url)
+        if answer.status not in (400, 401, 403):
+            raise BackendMisbehaved(f"{answer.url} answered {answer.status} to a request without a token")
+        return answer.status
 
     def discover(self) -> Endpoints:
         """Fetch the metadata, or take the settings' URLs where there is no issuer to ask."""

@@ -140,7 +140,11 @@ class GithubShaped(LoopbackHttp):
     def _granted(self, login: str) -> Reply:
         token = f"gho_canary{secrets.token_hex(16)}"
         self.tokens[token] = login
-        told = {"access_token": token, "token_type": "bearer", "scope": "read:org,read:user,user:email"}
+        told: dict[str, Any] = {
+            "access_token": token,
+            "token_type": "bearer",
+            "scope": "read:org,read:user,user:email",
+        }
         if self.expiring:
             refresh = f"ghr_canary{secrets.token_hex(16)}"
             self.refreshes[refresh] = login
@@ -161,17 +165,15 @@ class GithubShaped(LoopbackHttp):
             ],
         }
         entries = lists.get(received.path)
-        return (
-            self._paged(received, entries)
-            if entries is not None
-            else json_reply({"message": "Not Found"}, 404)
-        )
+        if entries is None:
+            return json_reply({"message": "Not Found"}, 404)
+        return self._paged(received, entries)
 
     def _paged(self, received: Received, entries: list[Any]) -> Reply:
         number = int(received.query.get("page", "1"))
         size = min(int(received.query.get("per_page", "30")), self.page)
         start = (number - 1) * size
-        links = {}
+        links: Any = {}
         if start + size < len(entries):
             following = f"{self.url}{received.path}?per_page={size}&page={number + 1}"
             links = {"Link": f'<{following}>; rel="next", <{self.url}{received.path}?page=9>; rel="last"'}

@@ -187,6 +187,7 @@ class LoopbackHttp:
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.received: list[Received] = []
         self.answers: dict[str, Answer] = {}
+        self.trouble: Answer | None = None
         self.connections: list[socket.socket] = []
         self.over = threading.Event()
         self._budget: int | None = None
@@ -211,7 +212,7 @@ class LoopbackHttp:
                 return reset()
             self._budget -= 1
         self.received.append(received)
-        special = self.answers.get(received.path)
+        special = self.trouble or self.answers.get(received.path)
         return special if special is not None else self.respond(received)
 
     def paths(self) -> list[str]:
@@ -224,7 +225,7 @@ class LoopbackHttp:
 
     def come_up(self) -> None:
         """Listen again, and be well-behaved."""
-        self._budget = None
+        self._budget = self.trouble = None
         self.answers.clear()
         self.over.set()
         self.over = threading.Event()
