@@ -1,0 +1,134 @@
+"""The backend: a sign-in from its beginning at the button to its end at the provider.
+
+Each step is a file: `authorization` (there and back), `token_endpoint`, `id_token`, `identification`.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from emolytics.backend import Context, Finding
+from emolytics.errors import BackendUnavailable
+from emolytics.identity import Authenticated, Denied, Identity, LogoutNotice, Outcome, Reason, Redirect
+from emolytics_oauth import diagnosis
+from emolytics_oauth.authorization import authorization_request, code_from
+from emolytics_oauth.end_session import end_session_url
+from emolytics_oauth.http_client import HttpClient
+from emolytics_oauth.id_token import Expected
+from emolytics_oauth.identification import Identifier
+from emolytics_oauth.logout_token import read_logout_token
+from emolytics_oauth.provider import Provider
+from emolytics_oauth.rejected import Rejected
+from emolytics_oauth.retained import retain, retained_claims, retained_tokens
+from emolytics_oauth.settings import OauthSettings
+from emolytics_oauth.token_endpoint import TokenEndpoint, Tokens
+
+
+class OauthBackend:
+    """Matches `RedirectBackend`, `Revalidates`, `ReceivesLogout` and `Diagnoses`; shared by all threads."""
+
+    def __init__(self, settings: OauthSettings, context: Context) -> None:
+        self.name = context.name
+        self.settings = settings
+        self._context = context
+        self._http = HttpClient(settings)
+        self._provider = Provider(settings, self._http)
+        self._token_endpoint = TokenEndpoint(settings, self._provider, self._http)
+        self._identifier = Identifier(settings, self._provider, self._http)
+
+    @property
+    def can_ask_again(self) -> bool:
+        """Whether the provider can be made to ask for the password anew, and proves it (OpenID Connect)."""
+        return bool(self.settings.issuer)
+
+    def check_health(self) -> None:
+        """Return if the provider answers; one request. Raises `BackendUnavailable`."""
+        self._provider.check()
+
+    def close(self) -> None:
+        """Close the connections to the provider."""
+        self._http.close()
+
+    def begin(self, callback_url: str, *, fresh: bool = False) -> Redirect:
+        """Start a sign-in. The row's key is `pending["state"]`, which also stands in the URL.
+
+        Raises `BackendUnavailable`; with plain OAuth 2.0 also for `fresh` (see `can_ask_again`).
+        """
+        if fresh and not self.can_ask_again:
+            raise BackendUnavailable("plain OAuth 2.0 cannot prove that somebody has just signed in")
+        return authorization_request(self.settings, self._provider.endpoints, callback_url, fresh=fresh)
+
+    def complete(self, params: Mapping[str, str], pending: Mapping[str, str]) -> Outcome:
+        """Judge what the browser brought back, redeem the code, and say who it is.
+
+        Raises `BackendUnavailable` when the provider does not answer, `BackendMisbehaved` for nonsense.
+        """
+        try:
+            code = code_from(params, pending, self._provider)
+            tokens = self._token_endpoint.exchange(code, pending["callback_url"], pending["verifier"])
+            found = self._identifier.at_sign_in(tokens, self._expected(tokens, code, pending))
+        except Rejected as rejected:
+            return rejected.at_sign_in()
+        return Authenticated(found.identity, retain(tokens), found.upstream_session)
+
+    def _expected(self, tokens: Tokens, code: str, pending: Mapping[str, str]) -> Expected:
+        oldest = pending.get("oldest_sign_in")
+        return Expected(
+            access_token=tokens.access,
+            code=code,
+            nonce=pending["nonce"],
+            oldest_sign_in=float(oldest) if oldest else None,
+            acr_values=self.settings.acr_values,
+        )
+
+    def revalidate(self, held: Authenticated) -> Outcome:
+        """Ask whether the person may stay: by refresh token, or else with the access token while it lives.
+
+        Where the provider gave neither, `held` itself is the answer and the session ends at its lifetime.
+        Never to be called twice at once for one session: a refresh token that is used twice counts as stolen.
+        """
+        try:
+            return self._revalidate(held)
+        except Rejected as rejected:
+            return rejected.unproven()
+
+    def _revalidate(self, held: Authenticated) -> Authenticated:
+        self._identifier.require_own(held.identity, retained_claims(held))
+        tokens = retained_tokens(held)
+        if tokens.refresh:
+            fresh = self._token_endpoint.refresh(tokens.refresh)
+        elif tokens.usable and self._identifier.can_read_again:
+            fresh = Tokens(tokens.access, expires_at=tokens.expires_at)
+        else:
+            return held
+        try:
+            identity = self._read_again(held, fresh)
+        except BackendUnavailable:
+            # The old refresh token is spent: the new one must be kept although nothing else was learned.
+            if not fresh.refresh:
+                raise
+            identity, fresh = held.identity, replace(fresh, id_token=None)
+        return Authenticated(identity, retain(fresh, held), held.upstream_session)
+
+    def _read_again(self, held: Authenticated, fresh: Tokens) -> Identity:
+        identity = self._identifier.later(fresh, retained_claims(held)) or held.identity
+        if identity.subject != held.identity.subject:
+            raise Rejected("the provider speaks of another subject now", Reason.SIGN_IN_AGAIN)
+        return identity
+
+    def logout_url(self, held: Authenticated, return_to: str) -> str | None:
+        """Where to send the browser to sign out there too, or None if the provider has no such place.
+
+        `return_to` has to be registered there. The URL holds a random `state`, which comes back.
+        """
+        return end_session_url(self.settings, self._provider, held, return_to)
+
+    def read_logout(self, token: str) -> LogoutNotice | Denied:
+        """Judge a logout token (OpenID Connect Back-Channel Logout 1.0 section 2.6)."""
+        try:
+            return read_logout_token(token, self.settings, self._provider)
+        except Rejected as rejected:
+            return rejected.unproven()
+
+    def diagnose(self) -> Iterable[Finding]:
+        """What to register, and what can be learned without a sign-in."""
+        return diagnosis.diagnose(self.settings, self._context, self._provider)

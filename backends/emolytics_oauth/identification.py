@@ -1,0 +1,112 @@
+"""Who the tokens are about: ID token and UserInfo, or the profile that a plain OAuth 2.0 server gives."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from emolytics.errors import BackendMisbehaved
+from emolytics.identity import Identity, Reason
+from emolytics_oauth import github
+from emolytics_oauth.claims import MISSING, Statement, identity_from, lacks, reach, require_member
+from emolytics_oauth.http_client import HttpClient
+from emolytics_oauth.id_token import Expected, IdTokenJudge, require_subject
+from emolytics_oauth.provider import Provider
+from emolytics_oauth.rejected import Rejected
+from emolytics_oauth.settings import OauthSettings
+from emolytics_oauth.token_endpoint import Tokens
+from emolytics_oauth.userinfo import ask, fetch_userinfo
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The identity, and the issuer's name for its session with the person."""
+
+    identity: Identity
+    upstream_session: str = ""
+
+
+class Identifier:
+    """Reads an identity from tokens; keeps nothing."""
+
+    def __init__(self, settings: OauthSettings, provider: Provider, http: HttpClient) -> None:
+        self._settings = settings
+        self._provider = provider
+        self._http = http
+        self._judge = IdTokenJudge(settings, provider)
+
+    def at_sign_in(self, tokens: Tokens, expected: Expected) -> Found:
+        """Raises `Rejected` for a person who may not enter, too."""
+        if not self._settings.issuer:
+            return Found(self._from_profile(tokens))
+        if tokens.id_token is None:
+            raise BackendMisbehaved("the token endpoint gave no ID token")
+        claims = self._judge.judge(tokens.id_token, expected)
+        return Found(self._from_claims(claims, self._missing_from(claims, tokens)), _session(claims))
+
+    def later(self, tokens: Tokens, known: dict[str, Any]) -> Identity | None:
+        """Read the identity again; None where the provider says nothing new.
+
+        `known` are the claims of the ID token before. Without a new one UserInfo is the newer answer, and
+        goes before what that one said.
+        """
+        if not self._settings.issuer:
+            return self._from_profile(tokens)
+        if tokens.id_token is not None:
+            claims = self._judge.judge(
+                tokens.id_token, Expected(tokens.access, subject=str(known.get("sub")))
+            )
+            if claims.get("nonce", known.get("nonce")) != known.get(
+                "nonce"
+            ):  # OpenID Connect Core section 12.2
+                raise Rejected("the new ID token belongs to another sign-in")
+            return self._from_claims(claims, self._missing_from(claims, tokens))
+        if self.can_read_again:
+            return self._from_claims(self._userinfo(tokens, known), known)
+        return None
+
+    def require_own(self, identity: Identity, known: dict[str, Any]) -> None:
+        """Raise `Rejected` unless a held identity is this issuer's, and of the kept ID token's subject."""
+        named = reach(known, self._settings.claims.subject) if known else identity.subject
+        if identity.issuer != self._provider.issuer or named not in (identity.subject, MISSING):
+            raise Rejected("the session is not one of this provider's", Reason.SIGN_IN_AGAIN)
+
+    @property
+    def can_read_again(self) -> bool:
+        """Whether the identity can be read with an access token alone."""
+        asked = self._settings.userinfo != "never" or not self._settings.issuer
+        return asked and bool(self._provider.endpoints.userinfo)
+
+    def _missing_from(self, claims: dict[str, Any], tokens: Tokens) -> dict[str, Any]:
+        wanted = self._settings.userinfo == "always" or lacks(claims, self._settings.claims)
+        return self._userinfo(tokens, claims) if wanted and self.can_read_again else {}
+
+    def _userinfo(self, tokens: Tokens, claims: dict[str, Any]) -> dict[str, Any]:
+        return fetch_userinfo(
+            self._http, self._provider.endpoints.userinfo, tokens.access, require_subject(claims)
+        )
+
+    def _from_claims(self, first: dict[str, Any], second: dict[str, Any]) -> Identity:
+        statement = Statement(first, second)
+        return self._identity(statement, statement.read(self._settings.claims.subject))
+
+    def _from_profile(self, tokens: Tokens) -> Identity:
+        url, names = self._provider.endpoints.userinfo, self._settings.claims
+        if self._settings.preset == "github":
+            profile = github.read_profile(self._http, url, tokens.access, names)
+        else:
+            profile = ask(self._http, url, tokens.access).json_object()
+        statement = Statement(profile, {})
+        subject = statement.read(names.subject)
+        number = isinstance(subject, int) and not isinstance(subject, bool)
+        return self._identity(statement, str(subject) if number else subject)
+
+    def _identity(self, statement: Statement, subject: Any) -> Identity:
+        names = self._settings.claims
+        issuer = self._provider.issuer
+        identity = identity_from(statement, issuer, require_subject({"sub": subject}), names)
+        require_member(statement, identity, self._settings)
+        return identity
+
+
+def _session(claims: dict[str, Any]) -> str:
+    sid = claims.get("sid")
+    return sid if isinstance(sid, str) and len(sid) <= 255 and sid.isprintable() else ""
