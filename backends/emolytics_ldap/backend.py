@@ -1,5 +1,6 @@
 """Signs people in with the password of a corporate directory, and asks after them while they are here."""
 
+import re
 import secrets
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,6 +19,14 @@ from emolytics_ldap.standing import standing
 
 # A longer request is cut off by some servers with the whole connection, which would look like an outage.
 _LONGEST_NAME, _LONGEST_PASSWORD = 1024, 4096
+
+# What directories leave out, or take for a space, when they compare (RFC 4518 section 2.2): with such
+# characters one could type somebody's name in ever new ways.
+_INVISIBLE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u06dd\u070f\u115f\u1160\u17b4\u17b5\u1806\u180b-\u180f\u200b-\u200f"
+    "\u2028-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\uffff\U0001bca0-\U0001bca3"
+    "\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
 
 _POLICY = ("pwdMaxAge", "pwdGraceAuthNLimit", "pwdLockoutDuration")
 
@@ -40,7 +49,7 @@ class LdapBackend:
         if not secret or b"\0" in secret or len(secret) > _LONGEST_PASSWORD:
             # an empty one would be an "unauthenticated" bind, which many servers accept (RFC 4513 5.1.2)
             return Denied(Reason.BAD_CREDENTIAL, "a password that no account can have")
-        if not _octets(username) or len(username) > _LONGEST_NAME:
+        if not _octets(username) or len(username) > _LONGEST_NAME or _INVISIBLE.search(username):
             return Denied(Reason.UNKNOWN_SUBJECT, "a name that no account can have")
         sign_in = self._bind_first if self.settings.user_dn else self._search_first
         return sign_in(username, secret, self.deadline())
@@ -72,7 +81,9 @@ class LdapBackend:
             return person
         result = self.servers.bind(person.entry.dn, secret, deadline)
         denied = judge(result, self.settings.flavor, person.subject)
-        return self._welcome(person, ask) if denied is None else denied
+        if denied is None:
+            return self._welcome(person, ask)
+        return self._say_more(denied, person, ask)
 
     def _bind_first(self, username: str, secret: bytes, deadline: Deadline) -> Outcome:
         name = self.people.direct_name(username)
@@ -114,6 +125,13 @@ class LdapBackend:
         with suppress(BackendUnavailable):
             name = f"cn={secrets.token_hex(8)},{self.settings.user_base}"
             self.servers.bind(name, secrets.token_bytes(12).hex().encode(), deadline)
+
+    def _say_more(self, denied: Denied, person: Person, ask: Ask) -> Denied:
+        """OpenLDAP calls an account locked whose time has not come, or is over."""
+        found = self._standing(person, ask) if denied.reason is Reason.LOCKED else None
+        if found is None or found.reason is not Reason.DISABLED:
+            return denied
+        return denial(found.reason, f"{denied.detail}; {found.detail}", proven=False, subject=person.subject)
 
     def _welcome(self, person: Person, ask: Ask) -> Outcome:
         """What follows a right password."""

@@ -56,8 +56,8 @@ _POLICY: Mapping[int | None, tuple[Reason, bool]] = {
 
 
 def denial(reason: Reason, detail: str, *, proven: bool, subject: str = "") -> Denied:
-    """A denial with the sentence for the person that belongs to its reason."""
-    return Denied(reason, detail, _MESSAGES.get(reason, ""), proven, subject)
+    """A denial; once the password was right, with the sentence for the person that belongs to its reason."""
+    return Denied(reason, detail, _MESSAGES.get(reason, "") if proven else "", proven, subject)
 
 
 def judge(result: Result, flavor: Flavor, subject: str = "") -> Denied | None:
