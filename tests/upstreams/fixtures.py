@@ -1,0 +1,81 @@
+"""The real servers as fixtures: each is started once, when the first test asks for it, by each worker.
+
+A test that needs a program rather than a fixture says `@pytest.mark.needs("chromium")`; the names are those
+of `install.NEEDS`.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.upstreams.install import NEEDS, ON_CI, install_command
+from tests.upstreams.mariadb import MariaDB
+from tests.upstreams.postgresql import PostgreSQL
+from tests.upstreams.redis import Redis
+
+
+def require(name: str) -> None:
+    """Skip the test when this need is not met; with CI=true, fail it."""
+    if NEEDS[name].met():
+        return
+    reason = f"{name} is not installed: {install_command([name])}"
+    if ON_CI:
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the marker known."""
+    config.addinivalue_line(
+        "markers", "needs(*names): what must be installed, as in tests/upstreams/install.py"
+    )
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Heed the marker before any fixture is made."""
+    for marker in item.iter_markers("needs"):
+        for name in marker.args:
+            require(name)
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[Redis]:
+    """A running Redis. A test that kills or pauses it brings it back."""
+    require("redis")
+    with Redis() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[PostgreSQL]:
+    """A running PostgreSQL. A test that kills or pauses it brings it back."""
+    require("postgresql")
+    with PostgreSQL() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mariadb_server() -> Iterator[MariaDB]:
+    """A running MariaDB. A test that kills or pauses it brings it back."""
+    require("mariadb")
+    with MariaDB() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def new_database_url(request: pytest.FixtureRequest) -> Callable[[str], str]:
+    """Makes a fresh, empty database for this test module: `new_database_url("postgresql")` is its URL.
+
+    "sqlite", "postgresql" and "mariadb" are known. Asked again, it empties the database of that module.
+    """
+    module = re.sub(r"\W", "_", request.module.__name__)[-60:]
+
+    def new(kind: str) -> str:
+        if kind == "sqlite":
+            folder = request.getfixturevalue("tmp_path_factory").mktemp("sqlite")
+            return f"sqlite:///{folder}/emolytics.db"
+        server: PostgreSQL | MariaDB = request.getfixturevalue(f"{kind}_server")
+        return server.new_database(module)
+
+    return new
