@@ -9,7 +9,7 @@ import struct
 import time
 from collections.abc import Iterable, Sequence
 
-from emolytics_ldap.directory import Entry, Search
+from emolytics_ldap.answers import Entry, Search
 from emolytics_ldap.dn import Dn
 from emolytics_ldap.escaping import FilterValue
 from emolytics_ldap.filters import Template

@@ -8,14 +8,15 @@ from contextlib import suppress
 from emolytics.backend import Context
 from emolytics.errors import BackendUnavailable
 from emolytics.identity import Authenticated, Denied, Outcome, Reason
+from emolytics_ldap.answers import Entry, Search
 from emolytics_ldap.deadline import Deadline
-from emolytics_ldap.directory import Entry, Link, Search
-from emolytics_ldap.groups import Ask, Membership
+from emolytics_ldap.directory import Link
+from emolytics_ldap.groups import Ask
 from emolytics_ldap.outcomes import denial, judge, outage
 from emolytics_ldap.people import People, Person
 from emolytics_ldap.servers import Purpose, Servers
 from emolytics_ldap.settings import LdapSettings
-from emolytics_ldap.standing import standing
+from emolytics_ldap.standing import Standing, standing
 
 # A longer request is cut off by some servers with the whole connection, which would look like an outage.
 _LONGEST_NAME, _LONGEST_PASSWORD = 1024, 4096
@@ -28,6 +29,7 @@ _INVISIBLE = re.compile(
     "\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
 
+_NO_GROUP = "Your account is in no group that may sign in here. Ask your administrators."
 _POLICY = ("pwdMaxAge", "pwdGraceAuthNLimit", "pwdLockoutDuration")
 
 
@@ -128,45 +130,36 @@ class LdapBackend:
 
     def _say_more(self, denied: Denied, person: Person, ask: Ask) -> Denied:
         """OpenLDAP calls an account locked whose time has not come, or is over."""
-        found = self._standing(person, ask) if denied.reason is Reason.LOCKED else None
-        if found is None or found.reason is not Reason.DISABLED:
+        found = self.standing(person, ask) if denied.reason is Reason.LOCKED else None
+        if not found or found[0] is not Reason.DISABLED:
             return denied
-        return denial(found.reason, f"{denied.detail}; {found.detail}", proven=False, subject=person.subject)
+        return denial(found[0], f"{denied.detail}; {found[1]}", proven=False, subject=person.subject)
 
     def _welcome(self, person: Person, ask: Ask) -> Outcome:
         """What follows a right password."""
-        denied = self._standing(person, ask)
+        found = self.standing(person, ask)
         # a lock that the bind did not mind is over, or is not for us
-        if denied is not None and denied.reason is not Reason.LOCKED:
-            return denied
-        return self._admit(person, ask)
+        if found and found[0] is not Reason.LOCKED:
+            return denial(*found, proven=True, subject=person.subject)
+        return self.admit(person, ask, proven=True)
 
-    def _admit(self, person: Person, ask: Ask) -> Outcome:
+    def admit(self, person: Person, ask: Ask, *, proven: bool) -> Outcome:
+        """Let in somebody who is who they say, if they are in a required group."""
         groups = self.people.groups.of(person.entry, ask)
         if self.people.lacks_group(groups):
-            return self._not_in_group(person, groups)
+            held = ", ".join(sorted(group.name for group in groups)) or "none"
+            detail = f"{person.entry.dn} is in none of required_groups, but in {held}"
+            return Denied(Reason.NOT_ALLOWED, detail, _NO_GROUP if proven else "", proven, person.subject)
         return Authenticated(self.people.identity(person, groups))
 
-    def _not_in_group(self, person: Person, groups: tuple[Membership, ...]) -> Denied:
-        held = ", ".join(sorted(group.name for group in groups)) or "none"
-        detail = f"{person.entry.dn} is in none of required_groups, but in {held}"
-        message = "Your account is in no group that may sign in here. Ask your administrators."
-        return Denied(Reason.NOT_ALLOWED, detail, message, credential_proven=True, subject=person.subject)
+    def standing(self, person: Person, ask: Ask) -> Standing:
+        """Why the entry says that this person may not be signed in, or None."""
 
-    def _standing(self, person: Person, ask: Ask) -> Denied | None:
         def read_policy(dn: str) -> Entry | None:
             result = ask(Search(dn, "(objectClass=*)", _POLICY, whole_subtree=False))
             return result.entries[0] if result.entries else None
 
-        return standing(self.settings.flavor, person.entry, person.subject, read_policy)
-
-
-def _octets(text: str) -> bytes:
-    """The text as it goes over the wire: UTF-8, not prepared in any way. b"" for what has no such form."""
-    try:
-        return text.encode()
-    except UnicodeEncodeError:
-        return b""
+        return standing(self.settings.flavor, person.entry, read_policy)
 
 
 class RevalidatingLdapBackend(LdapBackend):
@@ -180,5 +173,14 @@ class RevalidatingLdapBackend(LdapBackend):
         person = self.people.by_subject(held.identity.subject, ask)
         if isinstance(person, Denied):
             return person
-        denied = self._standing(person, ask)
-        return self._admit(person, ask) if denied is None else denied
+        if found := self.standing(person, ask):
+            return denial(*found, proven=False, subject=person.subject)
+        return self.admit(person, ask, proven=False)
+
+
+def _octets(text: str) -> bytes:
+    """The text as it goes over the wire: UTF-8, not prepared in any way. b"" for what has no such form."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return b""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from emolytics.errors import BackendMisbehaved
-from emolytics_ldap.directory import Entry, Result, Search
+from emolytics_ldap.answers import Entry, Result, Search
 from emolytics_ldap.dn import Dn
 from emolytics_ldap.escaping import FilterValue
 from emolytics_ldap.filters import Template, Values, Verdict

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from emolytics.errors import BackendMisbehaved, BackendUnavailable
 from emolytics.identity import Denied, Reason
-from emolytics_ldap.directory import PASSWORD_POLICY, Result
+from emolytics_ldap.answers import PASSWORD_POLICY, Result
 from emolytics_ldap.flavors import Flavor
 
 SUCCESS = 0

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from emolytics.errors import BackendMisbehaved
 from emolytics.identity import Denied, Identity, Reason
 from emolytics_ldap.active_directory import ActiveDirectoryGroups, DomainNames
-from emolytics_ldap.directory import Entry, Search
+from emolytics_ldap.answers import Entry, Search
 from emolytics_ldap.dn import Dn
 from emolytics_ldap.escaping import DnValue, FilterValue
 from emolytics_ldap.filters import Template, Verdict

@@ -14,10 +14,12 @@ from functools import partial
 from typing import TypeVar
 
 from emolytics.errors import BackendUnavailable, Overloaded
+from emolytics_ldap.answers import NoAnswer, NotLdap, Result, Search
 from emolytics_ldap.deadline import Deadline
-from emolytics_ldap.directory import Link, NoAnswer, NotLdap, Result, Search, tls_context
+from emolytics_ldap.directory import Link
 from emolytics_ldap.pool import Pool
 from emolytics_ldap.settings import Endpoint, LdapSettings
+from emolytics_ldap.wire import tls_context
 
 _T = TypeVar("_T")
 

@@ -7,10 +7,9 @@ as absent, so `emolytics check` says what it saw.
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from emolytics.identity import Denied, Reason
-from emolytics_ldap.directory import Entry
+from emolytics.identity import Reason
+from emolytics_ldap.answers import Entry
 from emolytics_ldap.flavors import Flavor
-from emolytics_ldap.outcomes import denial
 
 _WINDOWS_EPOCH = datetime(1601, 1, 1, tzinfo=UTC)
 _UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -21,25 +20,23 @@ _FOREVER_389 = "19700101000000Z"
 _ACCOUNT_DISABLED, _LOCKED_OUT, _PASSWORD_EXPIRED = 0x2, 0x10, 0x800000
 
 ReadPolicy = Callable[[str], Entry | None]
-Finding = tuple[Reason, str] | None
+Standing = tuple[Reason, str] | None
 
 
-def standing(flavor: Flavor, entry: Entry, subject: str, read_policy: ReadPolicy) -> Denied | None:
-    """Why this account may not stay signed in, or None.
+def standing(flavor: Flavor, entry: Entry, read_policy: ReadPolicy) -> Standing:
+    """Why this account may not be signed in, and which attribute says so; or None.
 
     `read_policy` fetches an OpenLDAP password policy by its DN.
     """
     now = datetime.now(UTC)
     if flavor is Flavor.ACTIVE_DIRECTORY:
-        found = _active_directory(entry, now)
-    elif flavor is Flavor.OPENLDAP:
-        found = _openldap(entry, now) or _openldap_password(entry, now, read_policy)
-    else:
-        found = _ds389(entry, now)
-    return denial(found[0], found[1], proven=True, subject=subject) if found else None
+        return _active_directory(entry, now)
+    if flavor is Flavor.OPENLDAP:
+        return _openldap(entry, now) or _openldap_password(entry, now, read_policy)
+    return _ds389(entry, now)
 
 
-def _active_directory(entry: Entry, now: datetime) -> Finding:
+def _active_directory(entry: Entry, now: datetime) -> Standing:
     control = _number(entry, "userAccountControl") or 0
     computed = _number(entry, "msDS-User-Account-Control-Computed") or 0
     if control & _ACCOUNT_DISABLED:
@@ -56,7 +53,7 @@ def _active_directory(entry: Entry, now: datetime) -> Finding:
     return None
 
 
-def _openldap(entry: Entry, now: datetime) -> Finding:
+def _openldap(entry: Entry, now: datetime) -> Standing:
     ends, starts = _time(entry, "pwdEndTime"), _time(entry, "pwdStartTime")
     days = _number(entry, "shadowExpire")
     if ends and ends <= now:
@@ -70,7 +67,7 @@ def _openldap(entry: Entry, now: datetime) -> Finding:
     return None
 
 
-def _openldap_password(entry: Entry, now: datetime, read_policy: ReadPolicy) -> Finding:
+def _openldap_password(entry: Entry, now: datetime, read_policy: ReadPolicy) -> Standing:
     locked, changed = entry.first("pwdAccountLockedTime"), _time(entry, "pwdChangedTime")
     name = entry.first("pwdPolicySubentry")
     policy = read_policy(name) if name and (locked or changed) else None
@@ -91,7 +88,7 @@ def _lock_is_over(entry: Entry, policy: Entry | None, now: datetime) -> bool:
     return bool(since and duration and (now - since).total_seconds() >= duration)
 
 
-def _ds389(entry: Entry, now: datetime) -> Finding:
+def _ds389(entry: Entry, now: datetime) -> Standing:
     if entry.first("nsAccountLock").lower() == "true":
         return Reason.DISABLED, "nsAccountLock is true"
     unlocks = entry.first("accountUnlockTime")
