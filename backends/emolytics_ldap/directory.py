@@ -208,6 +208,10 @@ class _VerifiedTls(ldap3.Tls):
         self._context, self._host, self._deadline = context, host, deadline
         self.failure: OSError | None = None
 
+    def begin(self) -> None:
+        """Forget the failure at another address."""
+        self.failure = None
+
     def wrap_socket(self, connection: Any, do_handshake: bool = False) -> None:
         under = connection.socket.sock if isinstance(connection.socket, Wire) else connection.socket
         under.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -238,7 +242,7 @@ def _connect(endpoint: Endpoint, tls: _VerifiedTls, deadline: Deadline) -> Any:
 
 
 def _open(endpoint: Endpoint, address: str, tls: _VerifiedTls, part: Deadline, deadline: Deadline) -> Any:
-    tls.failure = None
+    tls.begin()
     # a Server of its own for each connection: ldap3 keeps state of an attempt in it
     server = ldap3.Server(
         address,

@@ -31,14 +31,15 @@ class Wire:
         try:
             self.set_time_left()
             octets = self.sock.recv(size)
-            self._room -= len(octets)
-            if self._room < 0:
-                raise OSError(f"an answer of more than {LARGEST_ANSWER} bytes")
         except OSError as error:
             self.failure = error
             raise
+        self._room -= len(octets)
         if not octets:
             self.failure = ConnectionResetError("closed the connection")
+        elif self._room < 0:
+            self.failure = OSError(f"sent an answer of more than {LARGEST_ANSWER} bytes")
+            raise self.failure
         return octets
 
     def sendall(self, octets: bytes) -> None:
@@ -108,21 +109,15 @@ def outage(endpoint: Endpoint, failure: OSError, *, sent: bool = False, kept: bo
     timed_out = isinstance(failure, TimeoutError)
     if isinstance(failure, ssl.SSLCertVerificationError):
         why = f"its certificate is not to be trusted: {failure.verify_message}"
-        remedy = (
-            "Set ca_file to the CA that issued it, and write the server's name as the certificate has it."
-        )
+        remedy = "Set ca_file to the CA that issued it, and write the host's name as it stands in it."
     elif isinstance(failure, ssl.SSLError):
-        why, remedy = (
-            f"no TLS: {failure.reason or failure}",
-            "Is this port one for ldaps? TLS 1.2 is the least.",
-        )
+        why = f"no TLS: {failure.reason or failure}"
+        remedy = "Is the port one for ldaps, with TLS 1.2 or newer?"
     elif timed_out:
         why, remedy = "timed out", "Is the server at work, and does no firewall stand between?"
     else:
-        why, remedy = (
-            failure.strerror or str(failure),
-            "Is the server running, and is the port the right one?",
-        )
+        why = failure.strerror or str(failure)
+        remedy = "Is the server running, and is the port right?"
     return NoAnswer(f"{endpoint.url}: {why}", remedy=remedy, sent=sent, timed_out=timed_out, kept=kept)
 
 
