@@ -63,6 +63,12 @@ class Server:
                 return True
             return self.trouble is None
 
+    @property
+    def fails_quickly(self) -> bool:
+        """Whether it was last seen refusing connections, or closing them."""
+        trouble = self.trouble
+        return isinstance(trouble, NoAnswer) and not trouble.timed_out
+
     def run(self, purpose: Purpose, request: Callable[[Link], _T], deadline: Deadline) -> _T:
         """Make a request on a connection; on a new one if the kept one turns out to have been closed."""
         pool = self._pools[purpose]
@@ -150,6 +156,8 @@ class Servers:
         A bind that timed out is not repeated: a slow server may yet count it as a wrong password.
         """
         well = [server for server in self._servers if server.available()]
+        # where none is well, a refusal is so quickly had again that it may as well be asked for
+        well = well or [server for server in self._servers if server.fails_quickly]
         trouble: BackendUnavailable | None = None
         for place, server in enumerate(well):
             try:
