@@ -11,8 +11,12 @@ from dataclasses import dataclass, field
 
 from emolytics_ldap.escaping import DnValue
 
-_TYPE = re.compile(r" *(?:oid\.)?([a-z][a-z0-9-]*|[0-9]+(?:\.[0-9]+)*) *= *", re.IGNORECASE)
-_VALUE = re.compile(r'"(?:[^"\\]|\\.)*"|(?:[^,;+"\\]|\\.)*', re.DOTALL)
+_PAIR = re.compile(
+    r" *(?:oid\.)?(?P<type>[a-z][a-z0-9-]*|[0-9]+(?:\.[0-9]+)*) *= *"
+    r"(?P<value>\"(?:[^\"\\]|\\.)*\" *|(?:[^,;+\"\\]|\\.)*)"
+    r"(?P<separator>[,;+]|\Z)",
+    re.IGNORECASE | re.DOTALL,
+)
 _ESCAPED = re.compile(r"((?:\\[0-9a-fA-F]{2})+)|\\(.)", re.DOTALL)
 _SPACES = re.compile(r"\s+")
 
@@ -85,23 +89,16 @@ def _split(text: str) -> tuple[tuple[tuple[str, str], ...], ...]:
     rdns: list[list[tuple[str, str]]] = []
     place, separator = 0, ","
     while place < len(text) or (rdns and separator):
-        found = _TYPE.match(text, place)
+        found = _PAIR.match(text, place)
         if not found:
             raise ValueError(f"is not a distinguished name (RFC 4514): {text!r}")
-        body = _VALUE.match(text, found.end())
-        if body is None:
-            raise ValueError(f"is not a distinguished name (RFC 4514): {text!r}")
-        kind = found[1].lower()
-        pair = (_SAME_TYPE.get(kind, kind), _unescape(body[0]))
+        kind = found["type"].lower()
+        pair = (_SAME_TYPE.get(kind, kind), _unescape(found["value"]))
         if separator == "+":
             rdns[-1].append(pair)
         else:
             rdns.append([pair])
-        place = body.end()
-        separator = text[place : place + 1]
-        if separator not in ("", ",", ";", "+"):
-            raise ValueError(f"is not a distinguished name (RFC 4514): {text!r}")
-        place += len(separator)
+        place, separator = found.end(), found["separator"]
     return tuple(map(tuple, rdns))
 
 

@@ -1,0 +1,29 @@
+"""How the tests here open a backend."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from emolytics.backend import Context
+from emolytics_ldap import LdapBackend, LdapSettings, open_backend
+
+OpenBackend = Callable[..., LdapBackend]
+
+
+@pytest.fixture
+def open_ldap(tmp_path: Path) -> Iterator[OpenBackend]:
+    """Opens a directory from the keys of its table; closed after the test."""
+    nothing = cast("Any", None)
+    context = Context("corp", tmp_path, nothing, nothing, nothing, "http://127.0.0.1:8000")
+    opened: list[LdapBackend] = []
+
+    def open_one(**table: Any) -> LdapBackend:
+        settings = LdapSettings.model_validate({"type": "ldap", **table}, context={"folder": tmp_path})
+        opened.append(open_backend(settings, context))
+        return opened[-1]
+
+    yield open_one
+    for backend in opened:
+        backend.close()
