@@ -2,15 +2,17 @@
 
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 
-from emolytics.backend import Context
+from emolytics.backend import Context, Finding
 from emolytics.errors import BackendUnavailable
 from emolytics.identity import Authenticated, Denied, Outcome, Reason
 from emolytics_ldap.answers import Entry, Search
 from emolytics_ldap.deadline import Deadline
+from emolytics_ldap.diagnosis import diagnose
 from emolytics_ldap.directory import Link
+from emolytics_ldap.explanation import explain
 from emolytics_ldap.groups import Ask
 from emolytics_ldap.outcomes import denial, judge, outage
 from emolytics_ldap.people import People, Person
@@ -47,14 +49,29 @@ class LdapBackend:
 
     def authenticate(self, username: str, password: str) -> Outcome:
         """Say whether the password is this person's. Raises `BackendUnavailable` within `timeout`."""
+        refused = self.refuse_at_once(username, password)
+        if refused is not None:
+            return refused
+        sign_in = self._bind_first if self.settings.user_dn else self._search_first
+        return sign_in(username, password.encode(), self.deadline())
+
+    def diagnose(self) -> Iterable[Finding]:
+        """Each server, then each setting that only the directory can judge."""
+        return diagnose(self)
+
+    def explain(self, username: str, password: str | None) -> Iterable[Finding]:
+        """One sign-in step by step, with the server's own codes. No password is shown."""
+        return explain(self, username, password)
+
+    def refuse_at_once(self, username: str, password: str) -> Denied | None:
+        """The denial of a name or a password that no server need be asked about."""
         secret = _octets(password)
         if not secret or b"\0" in secret or len(secret) > _LONGEST_PASSWORD:
             # an empty one would be an "unauthenticated" bind, which many servers accept (RFC 4513 5.1.2)
             return Denied(Reason.BAD_CREDENTIAL, "a password that no account can have")
         if not _octets(username) or len(username) > _LONGEST_NAME or _INVISIBLE.search(username):
             return Denied(Reason.UNKNOWN_SUBJECT, "a name that no account can have")
-        sign_in = self._bind_first if self.settings.user_dn else self._search_first
-        return sign_in(username, secret, self.deadline())
+        return None
 
     def check_health(self) -> None:
         """Return if a server answers and lets us look at `user_base`; raise `BackendUnavailable` if not."""

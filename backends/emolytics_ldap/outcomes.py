@@ -20,7 +20,7 @@ _UNWILLING = 53
 # noSuchObject, invalidDNSyntax: the entry went away, or the name never was one
 _NOBODY = frozenset({32, 34})
 # inappropriateAuthentication (no password set), invalidCredentials
-_WRONG = frozenset({48, 49})
+WRONG = frozenset({48, 49})
 _NEEDS_TLS = frozenset({8, 13})
 
 _MESSAGES = {
@@ -67,14 +67,14 @@ def judge(result: Result, flavor: Flavor, subject: str = "") -> Denied | None:
     """
     detail = describe(result)
     if flavor is Flavor.ACTIVE_DIRECTORY:
-        told = _ACTIVE_DIRECTORY.get(sub_code(result)) if result.code in _WRONG else None
+        told = _ACTIVE_DIRECTORY.get(sub_code(result)) if result.code in WRONG else None
     else:
         told = _POLICY.get(policy_error(result))
     if told:
         return denial(told[0], detail, proven=told[1], subject=subject)
     if result.code == SUCCESS:
         return None
-    if result.code in _WRONG:
+    if result.code in WRONG:
         return denial(Reason.BAD_CREDENTIAL, detail, proven=False, subject=subject)
     if result.code in _NOBODY:
         return denial(Reason.UNKNOWN_SUBJECT, detail, proven=False)

@@ -62,13 +62,21 @@ class People:
 
     def by_name(self, username: str, ask: Ask) -> Person | Denied:
         """Whom a visitor means. Raises `BackendUnavailable`."""
-        account = self._domain.account(username, ask) if self._domain else username
-        return self._one(self.search_for(account), ask)
+        return self._one(self.search_for(self.account(username, ask)), ask)
+
+    def account(self, username: str, ask: Ask) -> str:
+        """The part of a name that is searched for: without Active Directory's `DOMAIN\\` before it."""
+        return self._domain.account(username, ask) if self._domain else username
 
     def search_for(self, account: str) -> Search:
         """The search that finds a name. At most two entries: more than one is refused anyway."""
         wanted = self._filter.fill({"username": FilterValue(account)})
         return Search(self._settings.user_base, wanted, self.attributes, size_limit=2)
+
+    def search_for_anybody(self) -> Search:
+        """A search for one person, whoever it is."""
+        wanted = self._filter.fill({"username": Verdict.ALWAYS})
+        return Search(self._settings.user_base, wanted, self.attributes, size_limit=1)
 
     def by_subject(self, subject: str, ask: Ask) -> Person | Denied:
         """The same person later, if base and `user_filter` still have them. Raises `BackendUnavailable`."""
@@ -130,9 +138,10 @@ class People:
             return Denied(Reason.AMBIGUOUS, f"more than one entry for {wanted.filter}")
         if not result.entries:
             return Denied(Reason.UNKNOWN_SUBJECT, f"no entry for {wanted.filter} below {wanted.base}")
-        return Person(self._subject(result.entries[0]), result.entries[0])
+        return Person(self.subject(result.entries[0]), result.entries[0])
 
-    def _subject(self, entry: Entry) -> str:
+    def subject(self, entry: Entry) -> str:
+        """The permanent id in an entry. Raises `BackendMisbehaved` where it cannot be read."""
         name = self._settings.attributes.subject
         values = entry.raw(name)
         try:

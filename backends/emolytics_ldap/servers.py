@@ -17,6 +17,7 @@ from emolytics.errors import BackendUnavailable, Overloaded
 from emolytics_ldap.answers import NoAnswer, NotLdap, Result, Search
 from emolytics_ldap.deadline import Deadline
 from emolytics_ldap.directory import Link
+from emolytics_ldap.outcomes import WRONG, describe, outage
 from emolytics_ldap.pool import Pool
 from emolytics_ldap.settings import Endpoint, LdapSettings
 from emolytics_ldap.wire import tls_context
@@ -190,10 +191,7 @@ class Servers:
             raise
         if result.code:
             link.close()
-            who = self._settings.bind_dn or "the client certificate"
-            raise ServiceAccountRefused(
-                f"{endpoint.url} refused {who}: result {result.code} {result.message}".rstrip()
-            )
+            raise self._refusal(endpoint, result)
         return link
 
     def close(self) -> None:
@@ -205,6 +203,12 @@ class Servers:
         if settings.bind_password is None:
             return link.bind_external()
         return link.bind(settings.bind_dn, settings.bind_password.get_secret_value().encode())
+
+    def _refusal(self, endpoint: Endpoint, result: Result) -> BackendUnavailable:
+        who = self._settings.bind_dn or "the client certificate"
+        if result.code in WRONG:
+            return ServiceAccountRefused(f"{endpoint.url} refused {who}: {describe(result)}")
+        return outage(result, f"the bind as {who}")
 
     def _opened(self) -> tuple[Server, ...]:
         return tuple(

@@ -13,8 +13,8 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
 
 def sent_value(filter_text: str) -> bytes:
     """The value of the one equality match that ldap3 sends for this filter."""
-    parsed = parse_filter(filter_text, None, False, False, None, False)
-    return bytes(compile_filter(parsed.elements[0])["equalityMatch"]["assertionValue"])
+    parsed = parse_filter(filter_text, None, False, False, None, False)  # type: ignore[no-untyped-call]
+    return bytes(compile_filter(parsed.elements[0])["equalityMatch"]["assertionValue"])  # type: ignore[no-untyped-call]
 
 
 @given(TEXT.filter(bool))

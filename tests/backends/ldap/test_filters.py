@@ -47,7 +47,7 @@ def test_a_good_filter_is_read_and_ldap3_reads_what_it_becomes(text: str) -> Non
     filled = template.fill({"username": FilterValue("a*(b)\\c")})
 
     assert "a\\2a\\28b\\29\\5cc" in filled
-    parse_filter(filled, None, False, False, None, False)
+    parse_filter(filled, None, False, False, None, False)  # type: ignore[no-untyped-call]
 
 
 @pytest.mark.parametrize("text", BAD.values(), ids=BAD)
@@ -60,7 +60,7 @@ def test_a_bad_filter_is_refused_with_a_reason(text: str) -> None:
 def test_no_value_changes_the_shape_of_a_filter(value: str) -> None:
     template = Template.parse("(&(objectClass=person)(|(uid={username})(mail={username})))", ["username"])
 
-    root = parse_filter(template.fill({"username": FilterValue(value)}), None, False, False, None, False)
+    root = parse_filter(template.fill({"username": FilterValue(value)}), None, False, False, None, False)  # type: ignore[no-untyped-call]
 
     both, either = root.elements[0], root.elements[0].elements[1]
     assert [len(both.elements), len(either.elements)] == [2, 2]
@@ -78,3 +78,13 @@ def test_restrictions_remain_when_the_name_does_not_matter() -> None:
     template = Template.parse("(&(uid={username})(!(employeeType=disabled)))", ["username"])
 
     assert template.fill({"username": Verdict.ALWAYS}) == "(&(objectClass=*)(!(employeeType=disabled)))"
+
+
+def test_anybody_with_a_value_can_be_asked_for() -> None:
+    template = Template.parse(
+        "(&(objectClass=person)(|(uid={username})(:dn:rule:={username})))", ["username"]
+    )
+
+    filled = template.fill({"username": Verdict.PRESENT})
+
+    assert filled == "(&(objectClass=person)(|(uid=*)(objectClass=*)))"
