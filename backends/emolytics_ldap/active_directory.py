@@ -38,15 +38,14 @@ class ActiveDirectoryGroups(Groups):
         return (self.member_of, "objectSid", "primaryGroupID")
 
     def of(self, person: Entry, ask: Ask) -> tuple[Membership, ...]:
-        found = self._primary(person, ask)
         if self.filter:
-            found |= self.by_filter(self.filter, person, ask)
+            found = self.by_filter(self.filter, person, ask) | self._primary(person, ask)
             if self.nested:
                 self.follow(found, ask)
         elif self.nested:
-            found |= self._by_token(person, ask)
+            found = self._by_token(person, ask) | self._primary(person, ask)
         else:
-            found |= self._by_attribute(person, ask)
+            found = self._by_attribute(person, ask) | self._primary(person, ask)
         return tuple(found.values())
 
     def collect(self, entries: Iterable[Entry], how: str) -> Found:

@@ -1,4 +1,4 @@
-"""`emolytics check NAME` for a directory: each server, then each setting that only the directory can judge."""
+"""`emolytics check NAME` for a directory: each server, then what only the directory can judge."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -59,9 +59,8 @@ def remedy(error: BackendUnavailable) -> str:
 def describe_link(link: Link, settings: LdapSettings) -> str:
     """How a connection is protected, and as whom we are on it."""
     tls = link.describe_tls()
-    who = settings.bind_dn or (
-        "the client certificate" if settings.has_service_account else "nobody (anonymous)"
-    )
+    ours = "the client certificate" if settings.has_service_account else "nobody (anonymous)"
+    who = settings.bind_dn or ours
     if not tls:
         return f"no TLS, bound as {who}"
     how = "StartTLS" if link.endpoint.security is Security.START_TLS else "ldaps"
@@ -95,7 +94,7 @@ def _direct_bind() -> Finding:
         "user_dn",
         True,
         "people are bound at once: nothing more can be tried without somebody's password (see `emolytics "
-        "explain`), and nobody can be asked after later: who is disabled stays signed in until the session ends",
+        "explain`), and nobody can be asked after later: who is disabled stays until the session ends",
         "Set bind_dn and bind_password, so that sessions are revalidated.",
     )
 
@@ -171,7 +170,7 @@ def _groups(backend: "LdapBackend", ask: Ask) -> Iterator[Finding]:
 
 def _group_filter(settings: LdapSettings, ask: Ask) -> Finding:
     template = Template.parse(settings.group_filter, GROUP_PLACEHOLDERS)
-    wanted = template.fill(dict.fromkeys(GROUP_PLACEHOLDERS, Verdict.ALWAYS))
+    wanted = template.fill(dict.fromkeys(GROUP_PLACEHOLDERS, Verdict.PRESENT))
     result = ask(Search(settings.group_base, wanted, [settings.attributes.group], size_limit=1))
     return _some("group_filter", result, wanted, "Check group_filter, and whether groups can be read.")
 

@@ -21,10 +21,11 @@ _DEEPEST = 20
 
 
 class Verdict(Enum):
-    """Stands in for a value: the item that asks for it is always, or never, true."""
+    """Stands in for a value: the item that asks for it is always true, never, or if there is any value."""
 
     ALWAYS = "(objectClass=*)"
     NEVER = "(!(objectClass=*))"
+    PRESENT = "({attribute}=*)"
 
 
 Values = Mapping[str, FilterValue | Verdict]
@@ -49,7 +50,9 @@ class Item:
         for part in self.parts:
             filled: str | FilterValue | Verdict = part if isinstance(part, str) else values[part.name]
             if isinstance(filled, Verdict):
-                return filled.value
+                attribute = self.left.partition(":")[0].rstrip("=") or "objectClass"
+                return filled.value.format(attribute=attribute)
+
             text += str(filled)
         return f"({self.left}{text})"
 

@@ -75,7 +75,7 @@ class People:
 
     def search_for_anybody(self) -> Search:
         """A search for one person, whoever it is."""
-        wanted = self._filter.fill({"username": Verdict.ALWAYS})
+        wanted = self._filter.fill({"username": Verdict.PRESENT})
         return Search(self._settings.user_base, wanted, self.attributes, size_limit=1)
 
     def by_subject(self, subject: str, ask: Ask) -> Person | Denied:

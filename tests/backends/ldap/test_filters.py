@@ -81,10 +81,6 @@ def test_restrictions_remain_when_the_name_does_not_matter() -> None:
 
 
 def test_anybody_with_a_value_can_be_asked_for() -> None:
-    template = Template.parse(
-        "(&(objectClass=person)(|(uid={username})(:dn:rule:={username})))", ["username"]
-    )
+    template = Template.parse("(&(a=b)(|(uid={username})(:dn:rule:={username})))", ["username"])
 
-    filled = template.fill({"username": Verdict.PRESENT})
-
-    assert filled == "(&(objectClass=person)(|(uid=*)(objectClass=*)))"
+    assert template.fill({"username": Verdict.PRESENT}) == "(&(a=b)(|(uid=*)(objectClass=*)))"
