@@ -6,11 +6,13 @@ of `install.NEEDS`.
 
 import re
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import pytest
 
 from tests.upstreams.install import NEEDS, ON_CI, install_command
 from tests.upstreams.mariadb import MariaDB
+from tests.upstreams.openldap import OpenLDAP
 from tests.upstreams.postgresql import PostgreSQL
 from tests.upstreams.redis import Redis
 
@@ -61,6 +63,29 @@ def mariadb_server() -> Iterator[MariaDB]:
     require("mariadb")
     with MariaDB() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def openldap() -> Iterator[OpenLDAP]:
+    """A running OpenLDAP with the cast of `people`. A test changes only people of its own."""
+    require("openldap")
+    with OpenLDAP() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def openldap_replica(openldap: OpenLDAP) -> Iterator[OpenLDAP]:
+    """A second server that follows `openldap`. After a change: `openldap_replica.catch_up()`."""
+    with OpenLDAP(provider=openldap) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def start_openldap() -> Iterator[Callable[..., OpenLDAP]]:
+    """Starts a further OpenLDAP for this module, with a behaviour or a flawed certificate: see `OpenLDAP`."""
+    require("openldap")
+    with ExitStack() as stack:
+        yield lambda behaviour=None, *, flaw="": stack.enter_context(OpenLDAP(behaviour, flaw=flaw))
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ SYSTEM_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/s
 
 
 class ServerError(RuntimeError):
-    """A server of the suite could not be prepared or did not become ready; says why, with its log's tail."""
+    """A server could not be prepared or did not become ready. The tail of its log is added as a note."""
 
 
 def free_port() -> int:
@@ -103,6 +103,9 @@ class ServerProcess(ABC):
     def prepare(self) -> None:  # noqa: B027 - not every server has data to make
         """Make the data that the server starts from. Called once, before the first start."""
 
+    def populate(self) -> None:  # noqa: B027 - nor to fill in
+        """Fill the running server with data. Called once, at the end of the first start."""
+
     @abstractmethod
     def command(self) -> Sequence[str | Path]:
         """What to run in the foreground."""
@@ -129,23 +132,15 @@ class ServerProcess(ABC):
             return self
         if not self._prepared:
             self.prepare()
-            self._prepared = True
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                self._as_user(self.command(), "--pdeathsig", "KILL"),
-                cwd=self.directory,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
         try:
-            wait_until(self._ready_or_ended, f"{self.name} is ready", self.deadline)
+            self._launch()
+            if not self._prepared:
+                self.populate()
         except BaseException as reason:
             self.kill()
-            if isinstance(reason, ServerError):
-                raise ServerError(f"{reason}\n{self.log_tail()}") from None
+            reason.add_note(f"The log of {self.name} ends:\n{self.log_tail()}")
             raise
+        self._prepared = True
         return self
 
     def stop(self) -> None:
@@ -231,6 +226,18 @@ class ServerProcess(ABC):
     def __exit__(self, *_: object) -> None:
         self.stop()
         self._home.cleanup()
+
+    def _launch(self) -> None:
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._as_user(self.command(), "--pdeathsig", "KILL"),
+                cwd=self.directory,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        wait_until(self._ready_or_ended, f"{self.name} is ready", self.deadline)
 
     def _runs_as_other_user(self) -> bool:
         return bool(self.user) and os.geteuid() == 0
