@@ -1,4 +1,4 @@
-"""How the tests here open a backend."""
+"""How the tests here open a backend, and which keys the suite's servers need."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,8 +8,23 @@ import pytest
 
 from emolytics.backend import Context
 from emolytics_ldap import LdapBackend, LdapSettings, open_backend
+from tests.upstreams.openldap import OpenLDAP
 
 OpenBackend = Callable[..., LdapBackend]
+
+
+def openldap_table(*servers: OpenLDAP, **more: Any) -> dict[str, Any]:
+    """The table for these servers, over ldaps."""
+    first = servers[0]
+    return {
+        "servers": [server.tls_url for server in servers],
+        "ca_file": str(first.ca_file),
+        "bind_dn": first.service_dn,
+        "bind_password": first.service_password,
+        "user_base": first.people_base,
+        "timeout": "2s",
+        **more,
+    }
 
 
 @pytest.fixture

@@ -114,7 +114,8 @@ class ScriptedServer:
                     connection.sendall(answer)
 
 
-def _requests(connection: socket.socket) -> Iterator[Request]:
+def frames(connection: socket.socket) -> Iterator[bytes]:
+    """The LDAP messages that come in, whole, until the other end closes."""
     held = b""
     while octets := connection.recv(65536):
         held += octets
@@ -122,13 +123,18 @@ def _requests(connection: socket.socket) -> Iterator[Request]:
             size, start = _length(held, 1)
             if len(held) < start + size:
                 break
-            whole, held = held[start : start + size], held[start + size :]
-            width = whole[1]
-            operation = whole[2 + width :]
-            _, body = _length(operation, 1)
-            yield Request(
-                int.from_bytes(whole[2 : 2 + width], "big"), operation[0], operation[body:], connection
-            )
+            yield held[: start + size]
+            held = held[start + size :]
+
+
+def _requests(connection: socket.socket) -> Iterator[Request]:
+    for frame in frames(connection):
+        whole = frame[_length(frame, 1)[1] :]
+        width = whole[1]
+        operation = whole[2 + width :]
+        _, body = _length(operation, 1)
+        number = int.from_bytes(whole[2 : 2 + width], "big")
+        yield Request(number, operation[0], operation[body:], connection)
 
 
 def _length(octets: bytes, place: int) -> tuple[int, int]:
