@@ -11,6 +11,7 @@ from emolytics_ldap import LdapBackend, LdapSettings, open_backend
 from tests.upstreams.openldap import OpenLDAP
 
 OpenBackend = Callable[..., LdapBackend]
+StartOpenLDAP = Callable[..., OpenLDAP]
 
 
 def openldap_table(*servers: OpenLDAP, **more: Any) -> dict[str, Any]:
