@@ -138,7 +138,7 @@ class Servers:
 
     def __init__(self, settings: LdapSettings) -> None:
         self._settings = settings
-        self._context = tls_context(settings)
+        self.context = tls_context(settings)
         self._servers = self._opened()
         own = weakref.WeakMethod(self._after_fork)
         os.register_at_fork(after_in_child=lambda: (method := own()) and method())
@@ -181,7 +181,7 @@ class Servers:
 
     def open_link(self, endpoint: Endpoint, purpose: Purpose, deadline: Deadline) -> Link:
         """Open a connection and, for searches, be the service account on it. Raises `BackendUnavailable`."""
-        link = Link(endpoint, self._context, deadline)
+        link = Link(endpoint, self.context, deadline)
         if purpose is Purpose.BIND or not self._settings.has_service_account:
             return link
         try:
