@@ -1,12 +1,16 @@
 """Certificates of the suite's own authority for servers on loopback, and such as a client must refuse."""
 
 import functools
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 Flaw = Literal["", "wrong host", "expired", "foreign authority"]
 
@@ -43,4 +47,33 @@ def issue(folder: Path, *names: str, flaw: Flaw = "") -> Certificate:
     files.certificate.write_bytes(b"".join(blob.bytes() for blob in leaf.cert_chain_pems))
     files.key.touch(mode=0o600)  # Samba refuses a key that others may read
     leaf.private_key_pem.write_to_path(files.key)
+    return files
+
+
+def issue_client(folder: Path, subject: str) -> tuple[Path, Path]:
+    """Write a client certificate of the suite's authority for this DN, and its key; return both files."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    types_in_capitals = re.sub(r"\w+=", lambda found: found[0].upper(), subject)
+    issuer_key = serialization.load_pem_private_key(_authority().private_key_pem.bytes(), None)
+    issuer = x509.load_pem_x509_certificate(_authority().cert_pem.bytes())
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name.from_rfc4514_string(types_in_capitals))
+        .issuer_name(issuer.subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .sign(cast("ec.EllipticCurvePrivateKey", issuer_key), hashes.SHA256())
+    )
+    files = folder / "client.pem", folder / "client.key"
+    files[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    files[1].write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
     return files

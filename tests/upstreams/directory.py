@@ -15,10 +15,10 @@ from ldap3.utils.conv import escape_filter_chars
 from ldap3.utils.dn import escape_rdn
 
 from tests.upstreams import certificates
-from tests.upstreams.people import GROUPS, PASSWORD, Person
+from tests.upstreams.people import GROUPS, PASSWORD, Attributes, Person
 from tests.upstreams.process import HOST, ServerProcess, accepts, free_port
 
-Values = Mapping[str, Sequence[str | bytes]]
+Values = Attributes
 
 
 def first_rdn(dn: str) -> str:
@@ -70,20 +70,26 @@ class Directory(ServerProcess):
         if self._connection is not None:
             yield self._connection
             return
+        self._connection = self._connect()
+        try:
+            yield self._connection
+        finally:
+            self._connection.unbind()
+            self._connection = None
+
+    def _connect(self) -> Any:
+        """A connection with all rights, by the Unix socket."""
         server = ldap3.Server(f"ldapi://{self.socket}", get_info=ldap3.NONE, connect_timeout=5)
-        with ldap3.Connection(
+        return ldap3.Connection(
             server,
             self.administrator,
             self.administrator_password,
+            auto_bind=True,
             check_names=False,
             raise_exceptions=True,
             auto_referrals=False,
             receive_timeout=30,
-        ) as self._connection:
-            try:
-                yield self._connection
-            finally:
-                self._connection = None
+        )
 
     def search(self, base: str, filter_: str, *attributes: str) -> list[dict[str, list[bytes]]]:
         """The entries below a base: attribute to raw values; "dn" is among the attributes."""

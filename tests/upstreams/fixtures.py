@@ -4,6 +4,7 @@ A test that needs a program rather than a fixture says `@pytest.mark.needs("chro
 of `install.NEEDS`.
 """
 
+import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -15,13 +16,17 @@ from tests.upstreams.mariadb import MariaDB
 from tests.upstreams.openldap import OpenLDAP
 from tests.upstreams.postgresql import PostgreSQL
 from tests.upstreams.redis import Redis
+from tests.upstreams.samba import Samba
 
 
 def require(name: str) -> None:
     """Skip the test when this need is not met; with CI=true, fail it."""
-    if NEEDS[name].met():
+    if not NEEDS[name].met():
+        reason = f"{name} is not installed: {install_command([name])}"
+    elif NEEDS[name].root and os.geteuid() != 0:
+        reason = f"{name} runs only as root: sudo make test"
+    else:
         return
-    reason = f"{name} is not installed: {install_command([name])}"
     if ON_CI:
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
@@ -86,6 +91,14 @@ def start_openldap() -> Iterator[Callable[..., OpenLDAP]]:
     require("openldap")
     with ExitStack() as stack:
         yield lambda behaviour=None, *, flaw="": stack.enter_context(OpenLDAP(behaviour, flaw=flaw))
+
+
+@pytest.fixture(scope="session")
+def samba(request: pytest.FixtureRequest) -> Iterator[Samba]:
+    """A running Active Directory with the cast of `people`. A test changes only people of its own."""
+    require("samba")
+    with Samba(cache=request.config.cache.mkdir("samba")) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")

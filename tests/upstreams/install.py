@@ -26,6 +26,8 @@ class Need:
     packages: tuple[str, ...]
     programs: tuple[str, ...]
     files: tuple[str, ...] = ()
+    root: bool = False
+    """The server runs only when the suite runs as root."""
 
     def met(self) -> bool:
         """Whether all programs and files are there, from these packages or from elsewhere."""
@@ -64,6 +66,7 @@ NEEDS = {
             "usr/lib/*/samba/ldb/samba_dsdb.so",
             "usr/lib/python3/dist-packages/samba/samdb.py",
         ),
+        root=True,
     ),
 }
 

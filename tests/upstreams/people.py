@@ -4,13 +4,13 @@ Names and passwords are the ones that a login layer must survive. What only one 
 person (a policy, a sub-code) stands at the end.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
 PASSWORD = "Correct-Horse-9"
 
-Attributes = Mapping[str, list[str]]
+Attributes = Mapping[str, Sequence[str | bytes]]
 
 
 @dataclass(frozen=True)
@@ -148,4 +148,22 @@ OPENLDAP_STATES = (
     # The server lets these two in; only an application that reads the attribute keeps them out.
     State(Person("disabled", "Disabled By Convention", attributes={"employeeType": ["disabled"]})),
     State(Person("no-shell", "No Shell", attributes={"loginShell": ["/sbin/nologin"]})),
+)
+
+# Active Directory: each is refused with result 49 and the sub-code in the comment, but only when the password
+# is right. `OVERDUE` and `LOCKED_AT_ONCE` are fine-grained password policies.
+OVERDUE, LOCKED_AT_ONCE = "overdue", "locked-at-once"
+_NEVER_EXPIRES = {"userAccountControl": ["66048"]}
+
+AD_STATES = (
+    State(Person("disabled", "Disabled User", attributes={"userAccountControl": ["514"]})),  # 533
+    State(
+        Person("account-expired", "Expired Account"), then={"accountExpires": ["131592384000000000"]}
+    ),  # 701
+    State(Person("must-change", "Must Change"), then={"pwdLastSet": ["0"]}),  # 773
+    State(Person("expired", "Expired Password"), OVERDUE),  # 532
+    State(Person("locked", "Locked User"), LOCKED_AT_ONCE),  # 775, whatever the password
+    State(Person("no-hours", "No Logon Hours"), then={"logonHours": [b"\0" * 21]}),  # 530
+    State(Person("workstation", "Wrong Workstation", attributes={"userWorkstations": ["OTHERPC"]})),  # 531
+    State(Person("never-expires", "Never Expires", attributes=_NEVER_EXPIRES)),  # let in
 )

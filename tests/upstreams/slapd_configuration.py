@@ -85,6 +85,7 @@ olcLocalSSF: 256
 olcTLSCACertificateFile: {certificate.ca_file}
 olcTLSCertificateFile: {certificate.certificate}
 olcTLSCertificateKeyFile: {certificate.key}
+olcTLSVerifyClient: allow
 olcSizeLimit: size.soft={limit} size.hard={limit} size.pr=unlimited size.prtotal=unlimited
 {"olcSecurity: simple_bind=128" if behaviour.require_tls else "olcSecurity: ssf=0"}
 {"olcAllows: bind_anon_cred bind_anon_dn" if behaviour.empty_bind else "olcDisallows: tls_2_anon"}

@@ -1,0 +1,126 @@
+"""What only Active Directory has: names with a domain before them, and groups by security identifier.
+
+`tokenGroups` (MS-ADTS 3.1.1.4.5.19) holds the identifiers of every security group that a person is in,
+through other groups and as primary group too, computed by the server. Distribution lists, which give no
+rights in Windows, are not in it, and are left out wherever else groups are looked for.
+"""
+
+import struct
+import time
+from collections.abc import Iterable, Sequence
+
+from emolytics_ldap.answers import Entry, Search
+from emolytics_ldap.dn import Dn
+from emolytics_ldap.escaping import FilterValue
+from emolytics_ldap.filters import Template
+from emolytics_ldap.groups import Ask, Found, Groups, Membership, batches, every_value
+from emolytics_ldap.settings import GROUP_PLACEHOLDERS, LdapSettings
+
+_SECURITY_ENABLED = 0x80000000
+_IN_CHAIN = Template.parse("(member:1.2.840.113556.1.4.1941:={dn})", GROUP_PLACEHOLDERS)
+# An identifier is for ever, a name is not.
+_NAMES_LAST = 30.0
+_MOST_NAMES = 10_000
+
+
+class ActiveDirectoryGroups(Groups):
+    """Groups below `group_base`, or else anywhere in the domain that `user_base` is in."""
+
+    group_attributes = ("groupType", "objectSid")
+
+    def __init__(self, settings: LdapSettings) -> None:
+        super().__init__(settings, settings.group_base or Dn.parse(settings.user_base).domain())
+        # replaced and read as a whole, so that no lock is needed
+        self._names: dict[bytes, tuple[float, Membership | None]] = {}
+
+    @property
+    def person_attributes(self) -> tuple[str, ...]:
+        return (self.member_of, "objectSid", "primaryGroupID")
+
+    def of(self, person: Entry, ask: Ask) -> tuple[Membership, ...]:
+        if self.filter:
+            found = self.by_filter(self.filter, person, ask) | self._primary(person, ask)
+            if self.nested:
+                self.follow(found, ask)
+        elif self.nested:
+            found = self._by_token(person, ask) | self._primary(person, ask)
+        else:
+            found = self._by_attribute(person, ask) | self._primary(person, ask)
+        return tuple(found.values())
+
+    def collect(self, entries: Iterable[Entry], how: str) -> Found:
+        return super().collect(filter(_is_security_group, entries), how)
+
+    def _by_token(self, person: Entry, ask: Ask) -> Found:
+        wanted = Search(person.dn, "(objectClass=*)", ["tokenGroups"], whole_subtree=False)
+        sids = [sid for entry in self.entries(wanted, ask) for sid in entry.raw("tokenGroups")]
+        if sids:
+            return self._by_sid(sids, "tokenGroups", ask)
+        # everybody has a primary group, so an empty answer means that the service account may not see it
+        return self.by_filter(_IN_CHAIN, person, ask)
+
+    def _by_attribute(self, person: Entry, ask: Ask) -> Found:
+        found: Found = {}
+        for batch in batches(every_value(person, self.member_of, ask)):
+            wanted = "".join(f"(distinguishedName={FilterValue(dn)})" for dn in batch)
+            found |= self.search(f"(|{wanted})", self.member_of, ask)
+        return found
+
+    def _primary(self, person: Entry, ask: Ask) -> Found:
+        sid, relative = person.raw("objectSid"), person.first("primaryGroupID")
+        if not sid or not relative.isdecimal():
+            return {}
+        beside = sid[0][:-4] + struct.pack("<I", int(relative))  # MS-DTYP 2.4.2
+        return self._by_sid([beside], "primary group", ask)
+
+    def _by_sid(self, sids: Sequence[bytes], how: str, ask: Ask) -> Found:
+        now = time.monotonic()
+        names = self._names
+        unknown = [sid for sid in sids if sid not in names or names[sid][0] < now]
+        if unknown:
+            fresh = self._look_up(unknown, ask)
+            names = {**(names if len(names) < _MOST_NAMES else {}), **fresh}
+            self._names = names
+        groups = (names[sid][1] for sid in sids if sid in names)
+        return {group.dn: Membership(group.name, group.dn, how) for group in groups if group}
+
+    def _look_up(self, sids: Sequence[bytes], ask: Ask) -> dict[bytes, tuple[float, Membership | None]]:
+        until = time.monotonic() + _NAMES_LAST
+        names: dict[bytes, tuple[float, Membership | None]] = dict.fromkeys(sids, (until, None))
+        for batch in batches(sids):
+            wanted = "".join(f"(objectSid={FilterValue(sid)})" for sid in batch)
+            for entry in self.entries(Search(self.base.text, f"(|{wanted})", self._wanted()), ask):
+                for group in self.collect([entry], "").values():
+                    names[entry.raw("objectSid")[0]] = (until, group)
+        return names
+
+
+class DomainNames:
+    """Reads `CORP\\alice`: the part after the backslash, if CORP is the domain that is searched."""
+
+    def __init__(self, settings: LdapSettings) -> None:
+        self._domain = Dn.parse(settings.user_base).domain()
+        self._netbios: str | None = None
+
+    def account(self, username: str, ask: Ask) -> str:
+        """The account name in `username`; the whole of it where it names no domain, or another one."""
+        domain, backslash, account = username.partition("\\")
+        if not backslash or not account:
+            return username
+        if self._netbios is None:
+            self._netbios = self._look_up(ask)
+        return account if self._netbios and domain.casefold() == self._netbios.casefold() else username
+
+    def _look_up(self, ask: Ask) -> str:
+        root = ask(Search("", "(objectClass=*)", ["configurationNamingContext"], whole_subtree=False))
+        for entry in root.entries:
+            base = f"CN=Partitions,{entry.first('configurationNamingContext')}"
+            wanted = f"(&(objectClass=crossRef)(nETBIOSName=*)(nCName={FilterValue(self._domain)}))"
+            for partition in ask(Search(base, wanted, ["nETBIOSName"])).entries:
+                return partition.first("nETBIOSName")
+        return ""
+
+
+def _is_security_group(entry: Entry) -> bool:
+    kind = entry.first("groupType")
+    return not kind or bool(int(kind) & _SECURITY_ENABLED)

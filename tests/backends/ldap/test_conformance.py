@@ -1,0 +1,117 @@
+"""The suite that every backend must pass, on the real directories."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+import pytest
+
+from emolytics.testing import PasswordSuite, PasswordUpstream, Person
+from emolytics_ldap import LdapBackend
+from tests.backends.ldap.conftest import OpenBackend, openldap_table
+from tests.backends.ldap.unreliable import UnreliableLink
+from tests.upstreams import people
+from tests.upstreams.directory import Directory
+from tests.upstreams.openldap import OpenLDAP
+
+
+class DirectoryUpstream(PasswordUpstream):
+    """A directory of the suite's behind a link that breaks on demand."""
+
+    def __init__(self, directory: Directory, link: UnreliableLink) -> None:
+        self.directory = directory
+        self.link = link
+        self.secrets = (directory.service_password,)
+
+    def add(self, person: Person) -> None:
+        who = people.Person(person.name, person.display_name, person.password, {"mail": [person.email]})
+        self.directory.add(who)
+        self.set_groups(person, person.groups)
+
+    def remove(self, person: Person) -> None:
+        self.directory.delete(person.name)
+
+    def rename(self, person: Person, name: str) -> None:
+        self.directory.rename(person.name, name)
+
+    def disable(self, person: Person) -> None:
+        self.directory.disable(person.name)
+
+    def set_groups(self, person: Person, groups: Sequence[str]) -> None:
+        for name in groups:
+            if not self.directory.search(self.directory.groups_base, f"(cn={name})", "cn"):
+                self.directory.add_group(name)
+        self.directory.set_groups(person.name, *groups)
+
+    def set_password(self, person: Person, password: str) -> None:
+        self.directory.set_password(person.name, password)
+
+    def go_down(self, after: int = 0) -> None:
+        self.link.go_down(after)
+
+    def hang(self) -> None:
+        self.link.hang()
+
+    def garble(self) -> None:
+        self.link.garble()
+
+    def come_back(self) -> None:
+        self.link.come_back()
+
+
+class OpenLDAPUpstream(DirectoryUpstream):
+    """`disable` ends the account's validity, which slapd looks at before the password."""
+
+    def disable(self, person: Person) -> None:
+        self.directory.set_attributes(person.name, {"pwdEndTime": ["20200101000000Z"]})
+
+
+class ShadowUpstream(DirectoryUpstream):
+    """`disable` is by an attribute that slapd does not look at at all."""
+
+    def disable(self, person: Person) -> None:
+        classes = ["inetOrgPerson", "posixAccount", "shadowAccount"]
+        self.directory.set_attributes(person.name, {"objectClass": classes, "shadowExpire": ["1"]})
+
+
+@pytest.fixture(scope="class")
+def upstream(request: pytest.FixtureRequest, openldap: OpenLDAP) -> Iterator[DirectoryUpstream]:
+    link = UnreliableLink(openldap.port)
+    yield request.cls.kind(openldap, link)
+    link.close()
+
+
+class OnOpenLDAP(PasswordSuite):
+    kind: ClassVar[type[DirectoryUpstream]] = ShadowUpstream
+    keys: ClassVar[Mapping[str, Any]] = {}
+
+    @pytest.fixture
+    def backend(self, openldap: OpenLDAP, upstream: DirectoryUpstream, open_ldap: OpenBackend) -> LdapBackend:
+        table = openldap_table(openldap, servers=[upstream.link.url], ca_file=None)
+        return open_ldap(**{**table, **self.keys})
+
+
+class TestSearchThenBind(OnOpenLDAP):
+    kind = OpenLDAPUpstream
+    can_prove_disabled = False
+
+
+class TestGroupSearch(OnOpenLDAP):
+    keys: ClassVar[Mapping[str, Any]] = {
+        "group_base": OpenLDAP.groups_base,
+        "group_filter": "(&(objectClass=groupOfNames)(member={dn}))",
+        "nested_groups": True,
+    }
+
+
+class TestDirectBind(OnOpenLDAP):
+    can_tell_unknown = False
+    keys: ClassVar[Mapping[str, Any]] = {
+        "user_dn": f"uid={{username}},{OpenLDAP.people_base}",
+        "bind_dn": "",
+        "bind_password": None,
+    }
+
+
+class TestDirectBindWithServiceAccount(OnOpenLDAP):
+    can_tell_unknown = False
+    keys: ClassVar[Mapping[str, Any]] = {"user_dn": f"uid={{username}},{OpenLDAP.people_base}"}
