@@ -4,6 +4,8 @@ Names and passwords are the ones that a login layer must survive. What only one 
 person (a policy, a sub-code) stands at the end.
 """
 
+import re
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -29,9 +31,10 @@ class Person:
 
     @property
     def mail(self) -> str:
-        """An address made of the username, where that is plain."""
-        plain = self.username.isascii() and self.username.isalnum() and len(self.username) < 60
-        return f"{self.username.lower() if plain else f'{len(self.username)}.odd'}@example.test"
+        """An address made of the username where that is plain, and otherwise as good as unique."""
+        plain = re.fullmatch(r"[A-Za-z0-9-]{1,60}", self.username)
+        odd = f"odd-{zlib.crc32(self.username.encode()):08x}"
+        return f"{self.username.lower() if plain else odd}@example.test"
 
 
 ORDINARY = (
