@@ -8,6 +8,7 @@ import re
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 
 PASSWORD = "Correct-Horse-9"
@@ -126,6 +127,7 @@ class State:
 
 
 _LONG_AGO = "20200101000000Z"
+_AN_HOUR_AGO = (datetime.now(UTC) - timedelta(hours=1)).strftime("%Y%m%d%H%M%SZ")
 
 # OpenLDAP: the password policy overlay's control says more than result 49 does.
 OPENLDAP_POLICIES: Mapping[str, Mapping[str, str]] = MappingProxyType(
@@ -144,7 +146,7 @@ OPENLDAP_STATES = (
     State(Person("locked", "Locked For Good"), then={"pwdAccountLockedTime": ["000001010000Z"]}),
     State(Person("expired", "Expired Password"), "expire", {"pwdChangedTime": [_LONG_AGO]}),
     State(Person("grace-login", "Grace Login"), "grace", {"pwdChangedTime": [_LONG_AGO]}),
-    State(Person("warned", "Soon Expired"), "warn"),
+    State(Person("warned", "Soon Expired"), "warn", {"pwdChangedTime": [_AN_HOUR_AGO]}),
     State(Person("must-change", "Must Change"), then={"pwdReset": ["TRUE"]}),
     State(Person("ended", "Validity Over"), then={"pwdEndTime": [_LONG_AGO]}),
     State(Person("not-yet", "Not Yet Valid"), then={"pwdStartTime": ["20991231235959Z"]}),
