@@ -1,10 +1,12 @@
 """`/account`: who I am here, where I am signed in, and my password."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from flask import Response, abort, request, url_for
 from flask_login import current_user
 
+from emolytics.account_tokens import token_part
 from emolytics.answers import page, see_other
 from emolytics.audit import Event, Record
 from emolytics.backend import KeepsAccounts
@@ -20,13 +22,14 @@ from emolytics.visitor import client
 _NOTICES = {
     "password": "Your password is changed, and you are signed out everywhere else.",
     "session": "That session has ended.",
+    "token": "That token has ended.",
     "sessions": "All other sessions have ended.",
 }
 
 
 @blueprint.get("/account")
 def account() -> Response:
-    return _account_page(notice=_NOTICES.get(request.args.get("done", "")))
+    return account_page(notice=_NOTICES.get(request.args.get("done", "")))
 
 
 @blueprint.post("/account/password")
@@ -37,13 +40,13 @@ def change_password() -> Response:
     if store is None:
         abort(404)
     if not form.validate_on_submit():
-        return _account_page(form, status=400)
+        return account_page(form, status=400)
     wrong = _change(store, form.current_password.data, form.new_password.data)
     if wrong is None:
         return see_other(url_for("emolytics.account", done="password"))
     field, sentence, status = wrong
     form.errors.setdefault(field, []).append(sentence)
-    return _account_page(form, status=status)
+    return account_page(form, status=status)
 
 
 @blueprint.post("/account/sessions/end")
@@ -105,9 +108,14 @@ def _record(event: Event, reason: str = "") -> Record:
     return Record(event, client(), current_user.username, current_user.backend, current_user.id, reason)
 
 
-def _account_page(
-    form: PasswordForm | None = None, *, status: int = 200, notice: str | None = None
+def account_page(
+    form: PasswordForm | None = None,
+    *,
+    status: int = 200,
+    notice: str | None = None,
+    parts: Mapping[str, Any] | None = None,
 ) -> Response:
+    """The whole page; `parts` are the sections that the caller has made itself."""
     keeps = _account_store() is not None
     label = core().label(current_user.backend)
     return page(
@@ -120,7 +128,7 @@ def _account_page(
         password_form={"errors": form.sentences() if form else {}} if keeps else None,
         password_rules=f"At least {core().policy.minimum_length} characters. A few unrelated words make a good one.",
         password_elsewhere=f"Your password is kept by {label}; please change it there.",
-        tokens=None,
+        **(parts or token_part(core().token_issuer(), current_user.id)),
     )
 
 

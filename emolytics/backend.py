@@ -4,8 +4,8 @@ A backend is opened once per process from its table in the settings and shared b
 no state of an attempt. It answers with an `Outcome` or raises `BackendUnavailable`, and nothing else.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -98,6 +98,43 @@ class KeepsAccounts(Backend, Protocol):
 
     def remove_account(self, subject: str) -> None:
         """Forget the account and its password."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApiToken:
+    """A token without its secret. Times are in seconds since the epoch; `last_used_at` 0 means never."""
+
+    id: int
+    name: str
+    created_at: int
+    expires_at: int
+    last_used_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class NewToken:
+    """A token that was just made: the one moment at which its secret can be shown."""
+
+    id: int
+    name: str
+    secret: str = field(repr=False)
+    expires_at: int
+
+
+@runtime_checkable
+class IssuesTokens(Backend, Protocol):
+    """Makes credentials for programs that act for a person."""
+
+    longest_days: int
+
+    def create_token(self, user_id: int, identity_id: int, name: str, days: int) -> NewToken:
+        """Make one that is valid for `days`, or for `longest_days` if that is less."""
+
+    def list_tokens(self, user_id: int) -> Sequence[ApiToken]:
+        """The person's tokens, those that are over included."""
+
+    def revoke_token(self, token_id: int, user_id: int | None = None) -> bool:
+        """End it, at once and everywhere; False if there is none (or it is not this person's)."""
 
 
 @dataclass(frozen=True, slots=True)

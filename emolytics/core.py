@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from emolytics.audit import Audit
-from emolytics.backend import Context, PasswordBackend, RedirectBackend, RequestBackend
+from emolytics.backend import Context, IssuesTokens, PasswordBackend, RedirectBackend, RequestBackend
 from emolytics.chain import Chain, Link
 from emolytics.database import Database
 from emolytics.hashing import Hasher
@@ -70,6 +70,10 @@ class Core:
 
     def request_backends(self) -> list[RequestBackend]:
         return [backend for backend in self.backends.values() if isinstance(backend, RequestBackend)]
+
+    def token_issuer(self) -> IssuesTokens | None:
+        """The backend that makes API tokens, if the settings have one."""
+        return next((one for one in self.backends.values() if isinstance(one, IssuesTokens)), None)
 
     def label(self, backend: str) -> str:
         """What people are told the backend's name is."""

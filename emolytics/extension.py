@@ -9,7 +9,7 @@ from flask_login import LoginManager
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from emolytics import account, health, loaders, migrations, redirect_views, views
+from emolytics import account, health, loaders, migrations, redirect_views, token_views, views
 from emolytics.answers import code_for, error
 from emolytics.audit import Event, Record
 from emolytics.core import Core
@@ -19,7 +19,7 @@ from emolytics.headers import content_security_policy, protect
 from emolytics.settings import Settings, load_settings
 from emolytics.visitor import client
 
-_ = (account, health, redirect_views)  # their views are on the blueprint by being imported
+_ = (account, health, redirect_views, token_views)  # their views are on the blueprint by being imported
 
 
 class Emolytics:
@@ -94,6 +94,12 @@ def _configure(app: Flask, settings: Settings, keys: list[str], url_prefix: str 
 
 def _install_hooks(app: Flask, core: Core) -> None:
     policy = content_security_policy(_form_targets(core))
+
+    @app.before_request
+    def recognise() -> None:
+        """What a request says of itself comes before what its cookies say; Flask-Login alone asks them first."""
+        if core.request_backends():
+            loaders.recognise_first(core, request)
 
     @app.after_request
     def finish(response: Response) -> Response:

@@ -4,7 +4,7 @@ import logging
 from urllib.parse import quote
 
 from flask import Request, Response, current_app, g, request
-from flask_login import LoginManager
+from flask_login import LoginManager, user_loaded_from_request
 from flask_login.utils import login_url
 
 from emolytics.answers import error, see_other, wants_json
@@ -41,7 +41,7 @@ def recognise(core: Core, asking: Request) -> User | None:
     """The person whom the first request backend that feels addressed vouches for; None means nobody."""
     for backend in core.request_backends():
         try:
-            outcome = backend.authenticate_request(dict(asking.headers), asking.remote_addr or "")
+            outcome = backend.authenticate_request(dict(asking.headers), _peer(asking))
         except BackendUnavailable as outage:
             log.warning("backend %s did not answer: %s", backend.name, outage)
             continue
@@ -52,6 +52,24 @@ def recognise(core: Core, asking: Request) -> User | None:
                 else None
             )
     return None
+
+
+def recognise_first(core: Core, asking: Request) -> None:
+    """Let a request backend's word stand for this request, whatever cookies came along.
+
+    Flask-Login would not ask its request loader beside a remember cookie, and a session of one person must
+    not go on under the header of another (CVE-2014-0482).
+    """
+    user = recognise(core, asking)
+    if user is not None:
+        g._login_user = user  # noqa: SLF001 - where Flask-Login keeps it; it has no public way to say so
+        user_loaded_from_request.send(current_app._get_current_object(), user=user)  # type: ignore[attr-defined]  # noqa: SLF001
+
+
+def _peer(asking: Request) -> str:
+    """Who is at the other end of the connection, whatever X-Forwarded-For says."""
+    untouched = asking.environ.get("werkzeug.proxy_fix.orig", asking.environ)
+    return str(untouched.get("REMOTE_ADDR") or "")
 
 
 def touch_session(core: Core, response: Response) -> Response:

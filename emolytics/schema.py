@@ -21,7 +21,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import mysql
 from sqlalchemy.types import TypeEngine
 
-REVISION = "0001"
+REVISION = "0002"
 VERSION_TABLE = "emolytics_version"
 
 metadata = MetaData(
@@ -155,6 +155,22 @@ Index(
     local_accounts.c.issuer,
     local_accounts.c.username_key,
     unique=True,
+)
+
+api_tokens = Table(
+    "emolytics_api_tokens",
+    metadata,
+    _id(),
+    Column("token_hash", exact(64), nullable=False, unique=True),
+    _user(),
+    Column("identity_id", Id, ForeignKey("emolytics_identities.id", ondelete="CASCADE"), nullable=False),
+    _text("name", 128),
+    _when("created_at"),
+    _when("expires_at"),
+    _when("last_used_at"),
+    Index(None, "user_id"),
+    Index(None, "identity_id"),
+    sqlite_autoincrement=True,
 )
 
 pending_sign_ins = Table(

@@ -92,7 +92,6 @@ class SessionSettings(Section):
     revalidate: Lasting = Field(
         timedelta(minutes=5), description="How soon somebody disabled at the source is signed out."
     )
-
     grace: Lasting = Field(
         timedelta(hours=1), description="How long a backend may fail to answer before its sessions end."
     )
@@ -195,9 +194,9 @@ class _Loader:
         self._context: dict[str, Any] = {"folder": source.folder}
 
     def settings(self) -> Settings:
-        for key in self._source.data.keys() - _TABLES:
-            hint = elsewhere(str(key), PortalSettings, ("emolytics",))
-            self._refuse((str(key),), hint or unknown(str(key), _TABLES, what="table"))
+        for key in sorted(map(str, self._source.data.keys() - _TABLES)):
+            hint = elsewhere(key, PortalSettings, ("emolytics",))
+            self._refuse((key,), hint or unknown(key, _TABLES, what="table"))
         tables = self._table("backends")
         self._context["backends"] = tables
         portal = self._checked(PortalSettings, self._table("emolytics"), ("emolytics",))

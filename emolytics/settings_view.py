@@ -36,7 +36,7 @@ def settings_schema() -> dict[str, Any]:
     models = {name: model for name in installed_types() if (model := _model(name))}
     sections: list[type[BaseModel]] = list(dict.fromkeys([PortalSettings, *models.values()]))
     refs, definitions = models_json_schema(
-        [(model, "validation") for model in sections], schema_generator=_Schema
+        [(model, "validation") for model in sections], schema_generator=SettingsJsonSchema
     )
     by_type = [_when("type", name, refs[model, "validation"]) for name, model in models.items()]
     return {
@@ -56,7 +56,7 @@ def settings_schema() -> dict[str, Any]:
     }
 
 
-class _Schema(GenerateJsonSchema):
+class SettingsJsonSchema(GenerateJsonSchema):
     """Defaults as the file spells them: "12h", not ISO 8601's "PT12H"."""
 
     def encode_default(self, dft: Any) -> Any:
@@ -81,7 +81,7 @@ def _model(name: str) -> type[BackendSettings] | None:
     """None for a type that cannot be imported, or holds what JSON Schema cannot say: anything goes for it."""
     try:
         model = backend_type(name).settings_model
-        model.model_json_schema(schema_generator=_Schema)
+        model.model_json_schema(schema_generator=SettingsJsonSchema)
     except (BackendTypeError, PydanticInvalidForJsonSchema):
         return None
     return model

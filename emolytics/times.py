@@ -20,5 +20,10 @@ def in_words(seconds: int, now: float | None = None) -> str:
             if unit == "second":
                 return "just now"
             return f"{count} {unit} ago" if count == 1 else f"{count} {unit}s ago"
+    return on_day(seconds)
+
+
+def on_day(seconds: int) -> str:
+    """ "2 March 2026", in UTC."""
     then = datetime.fromtimestamp(seconds, UTC)
     return f"{then.day} {then:%B %Y}"

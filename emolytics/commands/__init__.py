@@ -21,6 +21,7 @@ _COMMANDS = {
     "explain": "Walk a sign-in through one backend, step by step.",
     "user": "The accounts.",
     "session": "Signed-in sessions.",
+    "token": "API tokens.",
     "audit": "The audit trail.",
     "db": "Schema migrations.",
     "settings": "The settings and their schema.",
