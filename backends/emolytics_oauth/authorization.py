@@ -13,10 +13,12 @@ from authlib.oauth2.rfc7636 import create_s256_code_challenge
 
 from emolytics.errors import BackendUnavailable
 from emolytics.identity import Reason, Redirect
+from emolytics_oauth.id_token import Expected
 from emolytics_oauth.origins import origin_of
 from emolytics_oauth.provider import Endpoints, Provider
 from emolytics_oauth.rejected import Rejected, printable
 from emolytics_oauth.settings import OauthSettings
+from emolytics_oauth.token_endpoint import Tokens
 
 # Letters and digits: 190 bits, and 380 for the verifier; RFC 7636 wants 43 to 128 characters (X067, X068).
 _RANDOM = 32
@@ -84,6 +86,18 @@ def code_from(params: Mapping[str, str], pending: Mapping[str, str], provider: P
     if not 0 < len(code) <= _LONGEST_CODE or not code.isascii() or not code.isprintable():
         raise Rejected("no code, or not one that a provider makes")
     return code
+
+
+def expected_of(tokens: Tokens, code: str, pending: Mapping[str, str], settings: OauthSettings) -> Expected:
+    """What the ID token of this sign-in has to fit to."""
+    oldest = pending.get("oldest_sign_in")
+    return Expected(
+        access_token=tokens.access,
+        code=code,
+        nonce=pending["nonce"],
+        oldest_sign_in=float(oldest) if oldest else None,
+        acr_values=settings.acr_values,
+    )
 
 
 def _check_issuer(told: str | None, endpoints: Endpoints) -> None:

@@ -9,11 +9,10 @@ from dataclasses import replace
 from emolytics.backend import Context, Finding
 from emolytics.errors import BackendUnavailable
 from emolytics.identity import Authenticated, Denied, Identity, LogoutNotice, Outcome, Reason, Redirect
-from emolytics_oauth import diagnosis
-from emolytics_oauth.authorization import authorization_request, code_from
+from emolytics_oauth import diagnosis, explanation
+from emolytics_oauth.authorization import authorization_request, code_from, expected_of
 from emolytics_oauth.end_session import end_session_url
 from emolytics_oauth.http_client import HttpClient
-from emolytics_oauth.id_token import Expected
 from emolytics_oauth.identification import Identifier
 from emolytics_oauth.logout_token import read_logout_token
 from emolytics_oauth.provider import Provider
@@ -65,20 +64,11 @@ class OauthBackend:
         try:
             code = code_from(params, pending, self._provider)
             tokens = self._token_endpoint.exchange(code, pending["callback_url"], pending["verifier"])
-            found = self._identifier.at_sign_in(tokens, self._expected(tokens, code, pending))
+            learned = self._identifier.learn(tokens, expected_of(tokens, code, pending, self.settings))
+            identity = self._identifier.identify(learned.statement)
         except Rejected as rejected:
             return rejected.at_sign_in()
-        return Authenticated(found.identity, retain(tokens), found.upstream_session)
-
-    def _expected(self, tokens: Tokens, code: str, pending: Mapping[str, str]) -> Expected:
-        oldest = pending.get("oldest_sign_in")
-        return Expected(
-            access_token=tokens.access,
-            code=code,
-            nonce=pending["nonce"],
-            oldest_sign_in=float(oldest) if oldest else None,
-            acr_values=self.settings.acr_values,
-        )
+        return Authenticated(identity, retain(tokens), learned.upstream_session)
 
     def revalidate(self, held: Authenticated) -> Outcome:
         """Ask whether the person may stay: by refresh token, or else with the access token while it lives.
@@ -110,7 +100,8 @@ class OauthBackend:
         return Authenticated(identity, retain(fresh, held), held.upstream_session)
 
     def _read_again(self, held: Authenticated, fresh: Tokens) -> Identity:
-        identity = self._identifier.later(fresh, retained_claims(held)) or held.identity
+        statement = self._identifier.learn_again(fresh, retained_claims(held))
+        identity = self._identifier.identify(statement) if statement else held.identity
         if identity.subject != held.identity.subject:
             raise Rejected("the provider speaks of another subject now", Reason.SIGN_IN_AGAIN)
         return identity
@@ -128,6 +119,11 @@ class OauthBackend:
             return read_logout_token(token, self.settings, self._provider)
         except Rejected as rejected:
             return rejected.unproven()
+
+    def explain(self, username: str, password: str | None) -> Iterable[Finding]:
+        """Walk a sign-in with the operator's own browser. The provider asks for the password, not we."""
+        walk = explanation.Walk(self.settings, self._provider, self._token_endpoint, self._identifier)
+        return walk.explain(self.name, username)
 
     def diagnose(self) -> Iterable[Finding]:
         """What to register, and what can be learned without a sign-in."""

@@ -17,15 +17,15 @@ from emolytics_oauth.userinfo import ask, fetch_userinfo
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """The identity, and the issuer's name for its session with the person."""
+class Learned:
+    """What the provider says of the person, and its name for its session with her."""
 
-    identity: Identity
+    statement: Statement
     upstream_session: str = ""
 
 
 class Identifier:
-    """Reads an identity from tokens; keeps nothing."""
+    """Reads identities from tokens; keeps nothing."""
 
     def __init__(self, settings: OauthSettings, provider: Provider, http: HttpClient) -> None:
         self._settings = settings
@@ -33,23 +33,23 @@ class Identifier:
         self._http = http
         self._judge = IdTokenJudge(settings, provider)
 
-    def at_sign_in(self, tokens: Tokens, expected: Expected) -> Found:
-        """Raises `Rejected` for a person who may not enter, too."""
+    def learn(self, tokens: Tokens, expected: Expected) -> Learned:
+        """Ask at a sign-in. Raises `Rejected`, `BackendUnavailable`."""
         if not self._settings.issuer:
-            return Found(self._from_profile(tokens))
+            return Learned(self._profile(tokens))
         if tokens.id_token is None:
             raise BackendMisbehaved("the token endpoint gave no ID token")
         claims = self._judge.judge(tokens.id_token, expected)
-        return Found(self._from_claims(claims, self._missing_from(claims, tokens)), _session(claims))
+        return Learned(Statement(claims, self._missing_from(claims, tokens)), _session(claims))
 
-    def later(self, tokens: Tokens, known: dict[str, Any]) -> Identity | None:
-        """Read the identity again; None where the provider says nothing new.
+    def learn_again(self, tokens: Tokens, known: dict[str, Any]) -> Statement | None:
+        """Ask later; None where the provider says nothing new. Raises as `learn`.
 
         `known` are the claims of the ID token before. Without a new one UserInfo is the newer answer, and
         goes before what that one said.
         """
         if not self._settings.issuer:
-            return self._from_profile(tokens)
+            return self._profile(tokens)
         if tokens.id_token is not None:
             claims = self._judge.judge(
                 tokens.id_token, Expected(tokens.access, subject=str(known.get("sub")))
@@ -58,10 +58,20 @@ class Identifier:
                 "nonce"
             ):  # OpenID Connect Core section 12.2
                 raise Rejected("the new ID token belongs to another sign-in")
-            return self._from_claims(claims, self._missing_from(claims, tokens))
+            return Statement(claims, self._missing_from(claims, tokens))
         if self.can_read_again:
-            return self._from_claims(self._userinfo(tokens, known), known)
+            return Statement(self._userinfo(tokens, known), known)
         return None
+
+    def identify(self, statement: Statement) -> Identity:
+        """Make the identity. Raises `Rejected` for a person who may not enter, too."""
+        names = self._settings.claims
+        subject = statement.read(names.subject)
+        if not self._settings.issuer and isinstance(subject, int) and not isinstance(subject, bool):
+            subject = str(subject)
+        identity = identity_from(statement, self._provider.issuer, require_subject({"sub": subject}), names)
+        require_member(statement, identity, self._settings)
+        return identity
 
     def require_own(self, identity: Identity, known: dict[str, Any]) -> None:
         """Raise `Rejected` unless a held identity is this issuer's, and of the kept ID token's subject."""
@@ -84,27 +94,13 @@ class Identifier:
             self._http, self._provider.endpoints.userinfo, tokens.access, require_subject(claims)
         )
 
-    def _from_claims(self, first: dict[str, Any], second: dict[str, Any]) -> Identity:
-        statement = Statement(first, second)
-        return self._identity(statement, statement.read(self._settings.claims.subject))
-
-    def _from_profile(self, tokens: Tokens) -> Identity:
-        url, names = self._provider.endpoints.userinfo, self._settings.claims
+    def _profile(self, tokens: Tokens) -> Statement:
+        url = self._provider.endpoints.userinfo
         if self._settings.preset == "github":
-            profile = github.read_profile(self._http, url, tokens.access, names)
+            profile = github.read_profile(self._http, url, tokens.access, self._settings.claims)
         else:
             profile = ask(self._http, url, tokens.access).json_object()
-        statement = Statement(profile, {})
-        subject = statement.read(names.subject)
-        number = isinstance(subject, int) and not isinstance(subject, bool)
-        return self._identity(statement, str(subject) if number else subject)
-
-    def _identity(self, statement: Statement, subject: Any) -> Identity:
-        names = self._settings.claims
-        issuer = self._provider.issuer
-        identity = identity_from(statement, issuer, require_subject({"sub": subject}), names)
-        require_member(statement, identity, self._settings)
-        return identity
+        return Statement(profile, {})
 
 
 def _session(claims: dict[str, Any]) -> str:

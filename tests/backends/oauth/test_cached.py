@@ -1,0 +1,134 @@
+"""What is fetched once and kept: expiry, failures, and many threads that want the same."""
+
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier, Event
+
+import pytest
+
+from emolytics.errors import BackendMisbehaved, BackendUnavailable
+from emolytics_oauth.cached import FAILURE, FRESH, KEPT, Cached
+
+
+class Source:
+    """Counts how often it is asked; fails on demand."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.asked = 0
+        self.failure: BackendUnavailable | None = None
+
+    def fetch(self) -> int:
+        self.asked += 1
+        if self.failure:
+            raise self.failure
+        return self.asked
+
+    def cached(self) -> Cached[int]:
+        return Cached(self.fetch, lambda: self.now)
+
+
+@pytest.fixture
+def source() -> Source:
+    return Source()
+
+
+def test_a_fresh_value_is_not_fetched_again(source: Source) -> None:
+    cached = source.cached()
+
+    assert [cached.get(), cached.get()] == [1, 1]
+    source.now += FRESH - 1
+    assert cached.get() == 1
+    source.now += 2
+    assert cached.get() == 2
+
+
+def test_a_failure_is_remembered_for_a_moment(source: Source) -> None:
+    cached = source.cached()
+    source.failure = BackendMisbehaved("nonsense", retry_after=9)
+
+    for _ in range(3):
+        with pytest.raises(BackendMisbehaved, match="nonsense") as caught:
+            cached.get()
+        assert caught.value.retry_after == 9
+    assert source.asked == 1
+
+    source.failure = None
+    source.now += FAILURE + 1
+    assert cached.get() == 2
+
+
+def test_an_old_value_serves_while_there_is_no_new_one(source: Source) -> None:
+    cached = source.cached()
+    cached.get()
+    source.failure = BackendUnavailable("gone")
+
+    source.now += FRESH + 1
+    assert [cached.get(), cached.get()] == [1, 1]
+    assert source.asked == 2
+    source.now += KEPT
+    with pytest.raises(BackendUnavailable):
+        cached.get()
+
+    source.failure = None
+    source.now += FAILURE + 1
+    assert cached.get() == 4
+
+
+def test_renewing_has_a_least_distance(source: Source) -> None:
+    cached = source.cached()
+    cached.get()
+
+    assert [cached.renew(60), cached.renew(60)] == [2, 2]
+    source.now += 61
+    assert cached.renew(60) == 3
+
+
+def test_renewing_in_vain_says_so_and_keeps_the_value(source: Source) -> None:
+    cached = source.cached()
+    cached.get()
+    source.failure = BackendUnavailable("gone")
+
+    for _ in range(2):
+        with pytest.raises(BackendUnavailable):
+            cached.renew(60)
+    assert source.asked == 2
+    assert cached.get() == 1
+
+
+def test_many_threads_ask_once(source: Source) -> None:
+    start, slow = Barrier(8), Event()
+
+    def fetch() -> int:
+        source.asked += 1
+        slow.wait(0.1)
+        return source.asked
+
+    cached = Cached(fetch)
+
+    def ask(_number: int) -> int:
+        start.wait()
+        return cached.get()
+
+    with ThreadPoolExecutor(8) as threads:
+        assert set(threads.map(ask, range(8))) == {1}
+
+
+def test_nobody_waits_for_a_new_value_while_there_is_an_old_one(source: Source) -> None:
+    fetching, go_on = Event(), Event()
+
+    def fetch() -> int:
+        source.asked += 1
+        if source.asked > 1:
+            fetching.set()
+            go_on.wait(5)
+        return source.asked
+
+    cached = Cached(fetch, lambda: source.now)
+    cached.get()
+    source.now += FRESH + 1
+    with ThreadPoolExecutor(1) as threads:
+        first = threads.submit(cached.get)
+        fetching.wait(5)
+        assert cached.get() == 1
+        go_on.set()
+        assert first.result() == 2
