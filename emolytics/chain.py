@@ -71,13 +71,16 @@ class Chain:
 
 def _ask(backend: PasswordBackend, username: str, password: str) -> Outcome:
     try:
-        return backend.authenticate(username, password)
+        outcome = backend.authenticate(username, password)
     except BackendUnavailable:
         raise
     except Exception as error:
         # A fault in one backend must not take the others' people with it.
         log.exception("backend %s failed", backend.name)
         raise BackendMisbehaved(f"unexpected {type(error).__name__}") from error
+    if not isinstance(outcome, Authenticated | Denied):
+        raise BackendMisbehaved(f"{type(outcome).__name__} is no outcome")
+    return outcome
 
 
 def _decides(outcome: Outcome) -> bool:

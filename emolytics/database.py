@@ -6,10 +6,10 @@ request of a signed-in person is exactly that). What writes opens a transaction 
 
 import logging
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, Row, create_engine, event, exc, make_url
@@ -21,6 +21,8 @@ from emolytics.errors import StoreUnavailable
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 _BUSY_SECONDS = 10
 _CONNECT_SECONDS = 5
 _ANSWER_SECONDS = 10
@@ -28,6 +30,15 @@ _ANSWER_SECONDS = 10
 # SQLite takes the write lock at once: upgrading a read lock later fails under load instead of waiting.
 _BEGIN = {"sqlite": "BEGIN IMMEDIATE", "postgresql": "BEGIN", "mysql": "START TRANSACTION"}
 _BEGIN["mariadb"] = _BEGIN["mysql"]
+
+# Deadlock, serialisation failure; deadlock, row changed since the snapshot, lock not had in time.
+_IN_THE_WAY = {"40P01", "40001", 1213, 1020, 1205}
+_TRIES = 10
+_WAITING = "emolytics: after the commit"
+
+
+class _Conflict(StoreUnavailable):
+    """Another transaction was in the way, and this one left nothing behind: it may be run again."""
 
 
 class Database:
@@ -47,24 +58,46 @@ class Database:
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
         """All or nothing: committed at the end, rolled back on any exception. Raises `StoreUnavailable`."""
-        with _translated(), self.engine.connect() as connection:
-            connection.exec_driver_sql(self._begin)
+        with _translated(), _twice(self._begun) as connection:
+            waiting: list[Callable[[], None]] = []
+            connection.info[_WAITING] = waiting
             try:
                 yield connection
+                connection.exec_driver_sql("COMMIT")
             except BaseException:
                 _roll_back(connection)
                 raise
-            connection.exec_driver_sql("COMMIT")
+        for act in waiting:
+            act()
+
+    def run(self, work: Callable[[Connection], T]) -> T:
+        """What `work` returns, in a transaction of its own.
+
+        Two that want the same row or name at once collide in a unique index or a deadlock: the one that lost
+        is run again, and finds what the other left. So `work` may be called several times. Raises
+        `StoreUnavailable`.
+        """
+        for _ in range(_TRIES):
+            try:
+                with self.transaction() as connection:
+                    return work(connection)
+            except (exc.IntegrityError, _Conflict):
+                continue
+        raise StoreUnavailable("other transactions were in the way, again and again")
 
     def fetch_one(self, statement: Executable, values: Mapping[str, Any]) -> Row[Any] | None:
-        """One row or None, asked again once if the kept connection turned out to be closed."""
+        """One row or None. Raises `StoreUnavailable`."""
         with _translated():
-            try:
-                return self._first(statement, values)
-            except exc.DBAPIError as error:
-                if not error.connection_invalidated:
-                    raise
-                return self._first(statement, values)
+            return _twice(lambda: self._first(statement, values))
+
+    def _begun(self) -> Connection:
+        connection = self.engine.connect()
+        try:
+            connection.exec_driver_sql(self._begin)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
     def _first(self, statement: Executable, values: Mapping[str, Any]) -> Row[Any] | None:
         with self.engine.connect() as connection:
@@ -79,7 +112,25 @@ class Database:
         self.engine.dispose()
 
 
+def after_commit(connection: Connection, act: Callable[[], None]) -> None:
+    """Have `act` called once this connection's transaction is committed, and never if it is rolled back."""
+    connection.info[_WAITING].append(act)
+
+
+def _twice(ask: Callable[[], T]) -> T:
+    """Ask again once if a kept connection turned out to be closed: the server was started anew meanwhile."""
+    try:
+        return ask()
+    except exc.DBAPIError as error:
+        if not error.connection_invalidated:
+            raise
+        return ask()
+
+
 def _roll_back(connection: Connection) -> None:
+    """Never raises: what went wrong before is what matters, and a lost connection has rolled back already."""
+    if connection.invalidated:
+        return
     try:
         connection.exec_driver_sql("ROLLBACK")
     except exc.DBAPIError:
@@ -96,7 +147,13 @@ def _translated() -> Iterator[None]:
         cause = getattr(error, "orig", None) or error
         # The statement's values may be personal: only the driver's own sentence is told.
         log.error("the database did not answer: %s", " ".join(str(cause).split()))  # noqa: TRY400
-        raise StoreUnavailable(f"the database did not answer: {type(cause).__name__}") from None
+        kind = _Conflict if _was_in_the_way(cause) else StoreUnavailable
+        raise kind(f"the database did not answer: {type(cause).__name__}") from None
+
+
+def _was_in_the_way(cause: BaseException) -> bool:
+    code = getattr(cause, "sqlstate", None) or next(iter(cause.args), None)
+    return isinstance(code, str | int) and code in _IN_THE_WAY
 
 
 def _create_engine(url: URL) -> Engine:
@@ -107,6 +164,11 @@ def _create_engine(url: URL) -> Engine:
             waits = {
                 "connect_timeout": _CONNECT_SECONDS,
                 "options": f"-c statement_timeout={_ANSWER_SECONDS}s",
+                # The server cannot time a statement when the network to it is gone.
+                "tcp_user_timeout": _ANSWER_SECONDS * 1000,
+                "keepalives_idle": _ANSWER_SECONDS,
+                "keepalives_interval": 2,
+                "keepalives_count": 3,
             }
         case "mysql" | "mariadb":
             waits = {
@@ -114,12 +176,16 @@ def _create_engine(url: URL) -> Engine:
                 "read_timeout": _ANSWER_SECONDS,
                 "write_timeout": _ANSWER_SECONDS,
                 "charset": "utf8mb4",
+                # As PostgreSQL does it: every statement sees what was committed before it.
+                "init_command": "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
             }
         case other:
             raise StoreUnavailable(f"{other} is not a database that Emolytics knows")
     return create_engine(
         url,
         isolation_level="AUTOCOMMIT",
+        # Transactions end here by name; the ROLLBACK of the pool would be a second statement for every read.
+        skip_autocommit_rollback=True,
         pool_timeout=_CONNECT_SECONDS,
         pool_recycle=1800,
         connect_args=waits,
@@ -156,12 +222,11 @@ def _same_file(path: Path) -> Any:
 
     def check(_connection: object, record: Any, _proxy: object) -> None:
         try:
-            found = path.stat().st_ino
-        except FileNotFoundError:
-            record.info.pop("inode", None)
+            found = path.stat()
+        except OSError:
             raise exc.DisconnectionError(f"{path.name} is gone") from None
-        if record.info.setdefault("inode", found) != found:
-            record.info["inode"] = found
+        identity = (found.st_dev, found.st_ino)
+        if record.info.setdefault("file", identity) != identity:
             raise exc.DisconnectionError(f"{path.name} was replaced")
 
     return check

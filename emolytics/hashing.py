@@ -12,9 +12,11 @@ import hashlib
 import hmac
 import os
 import re
+import sys
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -58,11 +60,11 @@ class Hasher:
 
     def hash(self, password: str) -> str:
         """The text to store. Raises `Overloaded`."""
-        return self._run(lambda: _hash(password.encode(), self.cost))
+        return self._run(lambda: _hash(_bytes(password), self.cost))
 
     def verify(self, stored: str | None, password: str) -> Verdict:
         """Compare, in the same time whatever was wrong: no hash, a broken one, an old one. Raises `Overloaded`."""
-        return self._run(lambda: self._verify(stored or "", password.encode()))
+        return self._run(lambda: self._verify(stored or "", _bytes(password)))
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
@@ -72,6 +74,8 @@ class Hasher:
             raise Overloaded("too many passwords are being checked", retry_after=2)
         try:
             return self._pool.submit(work).result()
+        except (CancelledError, RuntimeError):
+            raise Overloaded("there is no thread to check passwords: the process is ending") from None
         finally:
             self._free.release()
 
@@ -117,11 +121,19 @@ def _hash(password: bytes, cost: int) -> str:
     return f"$bcrypt-sha256$v=2,t=2b,r={cost}${salt}${digest[29:]}"
 
 
+def _bytes(password: str) -> bytes:
+    # Half a character is no text, but no reason to fall over either: its bytes are no other password's.
+    return password.encode("utf-8", "surrogatepass")
+
+
 def _prehash(password: bytes, salt: str) -> bytes:
     return base64.b64encode(hmac.digest(salt.encode(), password, hashlib.sha256))
 
 
 def _lower_priority() -> None:
     # Linux's nice value is per thread, and bcrypt gives up the GIL: a page takes the processor from a hash.
-    if hasattr(os, "setpriority"):
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+    # A process that is nicer already stays so, and one that may not change it hashes all the same.
+    if sys.platform == "linux":
+        thread = threading.get_native_id()
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, thread, max(_NICE, os.getpriority(os.PRIO_PROCESS, thread)))

@@ -1,12 +1,16 @@
 """What every test may use: the real servers, started when first asked for, and a portal with local accounts."""
 
+import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from emolytics import create_app
+from emolytics import migrations
+from emolytics.app import create_app
+from emolytics.database import Database
 from tests.portal import Portal, settings_for
 
 pytest_plugins = ["tests.upstreams.fixtures"]
@@ -14,13 +18,47 @@ pytest_plugins = ["tests.upstreams.fixtures"]
 DATABASES = ("sqlite", "postgresql", "mariadb")
 
 
+class Clock:
+    """The time of this process, which a test can put forward; what the kernel times goes on as it does."""
+
+    def __init__(self) -> None:
+        self._real, self._ahead = time.time, 0.0
+
+    def __call__(self) -> float:
+        return self._real() + self._ahead
+
+    def advance(self, seconds: float) -> None:
+        self._ahead += seconds
+
+
 @pytest.fixture
-def make_portal(tmp_path: Path) -> Iterator[Callable[..., Portal]]:
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Puts `time.time` forward: `clock.advance(60)`."""
+    clock = Clock()
+    monkeypatch.setattr(time, "time", clock)
+    return clock
+
+
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty SQLite database of this version, migrated once for all tests that only want to start from one."""
+    path = tmp_path_factory.mktemp("migrated") / "emolytics.db"
+    database = Database(f"sqlite:///{path}")
+    migrations.upgrade(database)
+    database.close()
+    return path
+
+
+@pytest.fixture
+def make_portal(tmp_path: Path, migrated_file: Path) -> Iterator[Callable[..., Portal]]:
     """Makes portals with local accounts; keywords go into the [emolytics] table."""
     made: list[Portal] = []
 
-    def make(database: str = f"sqlite:///{tmp_path}/emolytics.db", **changes: Any) -> Portal:
-        app = create_app(settings_for(database, **changes))
+    def make(database: str = "", **changes: Any) -> Portal:
+        file = tmp_path / "emolytics.db"
+        if not database and not file.exists():
+            shutil.copy(migrated_file, file)
+        app = create_app(settings_for(database or f"sqlite:///{file}", **changes))
         app.testing = True
         made.append(Portal(app))
         return made[-1]

@@ -7,24 +7,28 @@ from typing import Any
 
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import Table, select
 from werkzeug.test import TestResponse
 
+from emolytics import throttle
 from emolytics.commands.user import account_store, enrol
 from emolytics.core import Core
 from emolytics.identity import Identity
+from emolytics.names import canonical
+from emolytics.schema import throttle_counters
 
 PASSWORD = "quiet-harbour-lantern-47"
 KEY = "k3y-of-the-suite-0123456789abcdef-XYZ"
 
 
-def settings_for(database: str, **changes: Any) -> dict[str, Any]:
+def settings_for(database: str, backends: Mapping[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
     """Settings of a portal with local accounts and the cheapest hash; `changes` go into [emolytics]."""
     portal: dict[str, Any] = {
         "database": database,
         "secret_key": KEY,
         "hashing": {"cost": 4, "concurrency": 2},
     }
-    return {"emolytics": portal | changes, "backends": {"local": {"type": "local"}}}
+    return {"emolytics": portal | changes, "backends": dict(backends or {"local": {"type": "local"}})}
 
 
 @dataclass
@@ -50,6 +54,19 @@ class Portal:
         row = self.core.users.find(username)
         assert row is not None
         return int(row.id)
+
+    def failures_of(self, username: str) -> int:
+        """How many checks of this account the throttle counts at the moment."""
+        key = throttle._key("account", canonical(username))
+        with self.core.database.read() as connection:
+            counted = select(throttle_counters.c.failures).where(throttle_counters.c.key == key)
+            return connection.execute(counted).scalar() or 0
+
+    def rows(self, table: Table) -> list[dict[str, Any]]:
+        """All rows of a table, in the order of its key."""
+        with self.core.database.read() as connection:
+            found = connection.execute(select(table).order_by(*table.primary_key)).mappings()
+            return [dict(row) for row in found]
 
     def signed_in(self, username: str = "ada", password: str = PASSWORD, **fields: str) -> FlaskClient:
         """A client of somebody who has just signed in by the form."""
