@@ -1,12 +1,15 @@
 """What every test may use: the real servers, started when first asked for, and a portal with local accounts."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from emolytics import create_app
+from emolytics import migrations
+from emolytics.app import create_app
+from emolytics.database import Database
 from tests.portal import Portal, settings_for
 
 pytest_plugins = ["tests.upstreams.fixtures"]
@@ -14,13 +17,26 @@ pytest_plugins = ["tests.upstreams.fixtures"]
 DATABASES = ("sqlite", "postgresql", "mariadb")
 
 
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty SQLite database of this version, migrated once for all tests that only want to start from one."""
+    path = tmp_path_factory.mktemp("migrated") / "emolytics.db"
+    database = Database(f"sqlite:///{path}")
+    migrations.upgrade(database)
+    database.close()
+    return path
+
+
 @pytest.fixture
-def make_portal(tmp_path: Path) -> Iterator[Callable[..., Portal]]:
+def make_portal(tmp_path: Path, migrated_file: Path) -> Iterator[Callable[..., Portal]]:
     """Makes portals with local accounts; keywords go into the [emolytics] table."""
     made: list[Portal] = []
 
-    def make(database: str = f"sqlite:///{tmp_path}/emolytics.db", **changes: Any) -> Portal:
-        app = create_app(settings_for(database, **changes))
+    def make(database: str = "", **changes: Any) -> Portal:
+        file = tmp_path / "emolytics.db"
+        if not database and not file.exists():
+            shutil.copy(migrated_file, file)
+        app = create_app(settings_for(database or f"sqlite:///{file}", **changes))
         app.testing = True
         made.append(Portal(app))
         return made[-1]

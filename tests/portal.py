@@ -17,14 +17,14 @@ PASSWORD = "quiet-harbour-lantern-47"
 KEY = "k3y-of-the-suite-0123456789abcdef-XYZ"
 
 
-def settings_for(database: str, **changes: Any) -> dict[str, Any]:
+def settings_for(database: str, backends: Mapping[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
     """Settings of a portal with local accounts and the cheapest hash; `changes` go into [emolytics]."""
     portal: dict[str, Any] = {
         "database": database,
         "secret_key": KEY,
         "hashing": {"cost": 4, "concurrency": 2},
     }
-    return {"emolytics": portal | changes, "backends": {"local": {"type": "local"}}}
+    return {"emolytics": portal | changes, "backends": dict(backends or {"local": {"type": "local"}})}
 
 
 @dataclass
