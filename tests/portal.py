@@ -7,11 +7,13 @@ from typing import Any
 
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import select
 from werkzeug.test import TestResponse
 
 from emolytics.commands.user import account_store, enrol
 from emolytics.core import Core
 from emolytics.identity import Identity
+from emolytics.schema import audit_events
 
 PASSWORD = "quiet-harbour-lantern-47"
 KEY = "k3y-of-the-suite-0123456789abcdef-XYZ"
@@ -38,6 +40,17 @@ class Portal:
         core: Core = self.app.extensions["emolytics"]
         return core
 
+    def events(self) -> list[tuple[str, str]]:
+        """The audit trail: event and reason, oldest first."""
+        wanted = select(audit_events.c.event, audit_events.c.reason).order_by(audit_events.c.id)
+        with self.core.database.read() as connection:
+            return [(row.event, row.reason) for row in connection.execute(wanted)]
+
+    def user_id(self, username: str) -> int:
+        row = self.core.users.find(username)
+        assert row is not None
+        return int(row.id)
+
     def client(self, **options: Any) -> FlaskClient:
         return self.app.test_client(**options)
 
@@ -47,9 +60,7 @@ class Portal:
         """A local account with its user; the result is the user's id."""
         backend, store = account_store(self.core)
         enrol(self.core, backend, store.add_account(Identity("", "", username, **about), password), roles)
-        row = self.core.users.find(username)
-        assert row is not None
-        return int(row.id)
+        return self.user_id(username)
 
     def signed_in(self, username: str = "ada", password: str = PASSWORD, **fields: str) -> FlaskClient:
         """A client of somebody who has just signed in by the form."""

@@ -5,10 +5,8 @@ from collections.abc import Callable
 from http.cookies import SimpleCookie
 
 import pytest
-from sqlalchemy import select
 from werkzeug.test import TestResponse
 
-from emolytics.schema import audit_events
 from tests.pages.document import Document
 from tests.portal import PASSWORD, Portal, csrf_token, me, sign_in, sign_in_json
 from tests.reference.scripted import OUTAGES, RETRY_AFTER
@@ -37,13 +35,6 @@ def cookies_of(response: TestResponse) -> SimpleCookie:
     for header in response.headers.getlist("Set-Cookie"):
         jar.load(header)
     return jar
-
-
-def events(portal: Portal) -> list[tuple[str, str]]:
-    """The audit trail: event and reason, oldest first."""
-    columns = select(audit_events.c.event, audit_events.c.reason).order_by(audit_events.c.id)
-    with portal.core.database.read() as connection:
-        return [(row.event, row.reason) for row in connection.execute(columns)]
 
 
 # The page
@@ -181,9 +172,7 @@ def test_a_password_counts_exactly_as_it_was_typed(portal: Portal, submit: Submi
     """ASVS 6.2.8."""
     backend = portal.core.backends["local"]
     portal.add_user("bob")
-    row = portal.core.users.find("bob")
-    assert row is not None
-    subject = portal.core.users.identities_of(row.id)[0].subject
+    subject = portal.core.users.identities_of(portal.user_id("bob"))[0].subject
     backend._accounts.set_hash(subject, portal.core.hasher.hash(password))  # type: ignore[attr-defined]
 
     right, wrong = (
@@ -202,10 +191,8 @@ def test_a_password_counts_exactly_as_it_was_typed(portal: Portal, submit: Submi
 def test_whatever_is_wrong_the_words_are_the_same(portal: Portal, submit: Submit) -> None:
     """ASVS 6.3.8."""
     portal.add_user("gone")
-    row = portal.core.users.find("gone")
-    assert row is not None
     with portal.core.database.transaction() as connection:
-        portal.core.users.set_disabled(connection, row.id, True)
+        portal.core.users.set_disabled(connection, portal.user_id("gone"), True)
 
     answers = [
         submit(portal.client(), name, WRONG) for name in ("ada", "gone", "stranger", "a\0da", "x" * 300)
@@ -285,10 +272,8 @@ def test_a_sentence_of_the_backend_is_shown_to_whom_it_concerns(scripted: Portal
 
 @both_ways
 def test_a_disabled_user_is_told_so_after_the_right_password(portal: Portal, submit: Submit) -> None:
-    row = portal.core.users.find("ada")
-    assert row is not None
     with portal.core.database.transaction() as connection:
-        portal.core.users.set_disabled(connection, row.id, True)
+        portal.core.users.set_disabled(connection, portal.user_id("ada"), True)
 
     wrong, right = submit(portal.client(), "ada", WRONG), submit(portal.client(), "ada")
 
@@ -514,7 +499,7 @@ def test_a_form_without_a_token_is_refused(portal: Portal) -> None:
     assert response.status_code == 400
     assert Document(response.text).all("form", action="/login")
     assert me(client) is None
-    assert events(portal)[-1] == ("request_refused", "The CSRF token is missing.")
+    assert portal.events()[-1] == ("request_refused", "The CSRF token is missing.")
 
 
 def test_a_token_of_another_browser_is_refused(portal: Portal) -> None:
@@ -590,13 +575,13 @@ def test_a_preflight_is_never_answered_with_leave(portal: Portal) -> None:
 
 def test_every_attempt_leaves_one_record(portal: Portal, caplog: pytest.LogCaptureFixture) -> None:
     """ASVS 16.3.1."""
-    before = len(events(portal))
+    before = len(portal.events())
 
     sign_in(portal.client(), "ada", WRONG)
     sign_in(portal.client(), "stranger", WRONG)
     sign_in(portal.client(), "ada")
 
-    assert events(portal)[before:] == [
+    assert portal.events()[before:] == [
         ("denied", "bad_credential"),
         ("denied", "unknown_subject"),
         ("signed_in", ""),
