@@ -50,4 +50,4 @@ def keep_private(response: Response) -> Response:
 
 def _is_file(response: Response) -> bool:
     found = response.status_code in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT, HTTPStatus.NOT_MODIFIED}
-    return found and request.endpoint == "emolytics.static"
+    return found and request.endpoint == "emolytics.static" and request.method in {"GET", "HEAD"}
