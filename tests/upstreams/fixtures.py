@@ -10,7 +10,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.upstreams.install import NEEDS, ON_CI, install_command
+from tests.upstreams.install import NEEDS, ON_CI, install_command, node_modules_current
 from tests.upstreams.mariadb import MariaDB
 from tests.upstreams.openldap import OpenLDAP
 from tests.upstreams.postgresql import PostgreSQL
@@ -21,7 +21,17 @@ def require(name: str) -> None:
     """Skip the test when this need is not met; with CI=true, fail it."""
     if NEEDS[name].met():
         return
-    reason = f"{name} is not installed: {install_command([name])}"
+    _do_without(f"{name} is not installed: {install_command([name])}")
+
+
+def require_npm_packages() -> None:
+    """The same for what comes from npm."""
+    require("node")
+    if not node_modules_current():
+        _do_without("the npm packages are not installed: cd tests/upstreams && npm ci")
+
+
+def _do_without(reason: str) -> None:
     if ON_CI:
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
