@@ -31,6 +31,7 @@ def sign_out(page: Page) -> None:
 
 def expect_sign_in_page(page: Page, *, next_: str | None = None) -> None:
     """The browser shows the sign-in page, and would go on to `next_` from there."""
-    expect(page).to_have_url(re.compile(rf"/login\?next={re.escape(next_)}(#|$)" if next_ else r"/login(\?|$)"))
+    expect(page).to_have_url(
+        re.compile(rf"/login\?next={re.escape(next_)}(#|$)" if next_ else r"/login(\?|$)")
+    )
     expect(page.get_by_role("heading", level=1)).to_have_text("Sign in")
-

@@ -40,7 +40,7 @@ def test_the_back_button_shows_nothing_personal_after_signing_out(page: Page) ->
     sign_out(page)
 
     for _ in range(2):
-        page.go_back()
+        page.go_back(wait_until="commit")
 
         expect_sign_in_page(page)
         expect(page.locator("body")).not_to_contain_text("Lovelace")
