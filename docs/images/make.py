@@ -29,20 +29,6 @@ _FONTS = """<?xml version="1.0"?>
 """
 
 
-def open_page(
-    browser: Browser,
-    portal: PortalProcess,
-    width: int,
-    height: int,
-    scheme: Literal["light", "dark"] = "light",
-) -> Page:
-    size = {"width": width, "height": height}
-    context = browser.new_context(
-        base_url=portal.url, viewport=size, color_scheme=scheme, device_scale_factor=1.25
-    )
-    return context.new_page()
-
-
 def take(browser: Browser, portal: PortalProcess) -> None:
     def page(width: int, height: int, **options: Any) -> Page:
         size: ViewportSize = {"width": width, "height": height}
