@@ -11,7 +11,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.upstreams.install import NEEDS, ON_CI, install_command
+from tests.upstreams.install import NEEDS, ON_CI, install_command, node_modules_current
 from tests.upstreams.mariadb import MariaDB
 from tests.upstreams.openldap import OpenLDAP
 from tests.upstreams.postgresql import PostgreSQL
@@ -27,6 +27,17 @@ def require(name: str) -> None:
         reason = f"{name} runs only as root: sudo make test"
     else:
         return
+    _do_without(reason)
+
+
+def require_npm_packages() -> None:
+    """The same for what comes from npm."""
+    require("node")
+    if not node_modules_current():
+        _do_without("the npm packages are not installed: cd tests/upstreams && npm ci")
+
+
+def _do_without(reason: str) -> None:
     if ON_CI:
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
