@@ -6,6 +6,11 @@ BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
 .PHONY: help run test check format lock clean python
 
+# Quiet but for errors; --isolated is not used, for a machine's own settings say where its packages come from.
+PIP = $(BIN)/python -m pip install -qq --disable-pip-version-check --no-input
+NOT_INSTALLED = { \
+	  echo "The packages could not be installed; the lines above say why. Is there a network?" >&2; exit 1; }
+
 help:
 	@echo "make run     serve the sign-in portal on http://127.0.0.1:$(PORT)"
 	@echo "make test    run the whole suite against real servers"
@@ -13,33 +18,42 @@ help:
 	@echo "make format  let the formatter and the linter mend what they can"
 	@echo "make lock    resolve the requirements anew"
 
+# Every failure below is one line of what is wrong and one of what mends it.
 python:
+	@command -v $(PYTHON) >/dev/null || { \
+	  echo "There is no program named $(PYTHON) here; Emolytics needs Python 3.11 or newer." >&2; \
+	  echo "Install it, or name another one: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
-	  echo "Emolytics needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) -V 2>&1)." >&2; \
+	  echo "Emolytics needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V 2>&1)." >&2; \
 	  echo "Install it, or name another one: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
-	  echo "'$(PYTHON)' cannot make virtual environments: its venv module is missing." >&2; \
+	  echo "$(PYTHON) cannot make virtual environments: its venv module is missing." >&2; \
 	  echo "On Debian or Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 
-# The package itself is installed without its index-resolved dependencies: the lock is the only source of those.
+# The lock is the only source of packages; the project itself is installed from this folder without asking for any.
+# A virtual environment that was left half made has no pip that runs, and is made anew.
 $(VENV)/run.stamp: requirements/run.txt requirements/build.txt pyproject.toml | python
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "Setting up $(VENV) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
-	  -r requirements/build.txt -r requirements/run.txt
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@test -w . && { test ! -e $(VENV) || test -w $(VENV); } || { \
+	  echo "$$(id -un) may not write in $(CURDIR), where $(VENV) is to be." >&2; \
+	  echo "Use a folder of your own, or give this account the right." >&2; exit 1; }
+	@echo "Setting up $(VENV); this takes about half a minute the first time."
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
+	@{ $(PIP) --require-hashes -r requirements/build.txt -r requirements/run.txt && \
+	  $(PIP) --no-deps --no-build-isolation -e .; } || $(NOT_INSTALLED)
 	@touch $@
 
 $(VENV)/dev.stamp: requirements/dev.txt $(VENV)/run.stamp
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@echo "Installing what the tests and checks need ..."
+	@$(PIP) --require-hashes -r requirements/dev.txt || $(NOT_INSTALLED)
 	@touch $@
 
 run: $(VENV)/run.stamp
-	@exec $(BIN)/emolytics run --port $(PORT)
+	@exec $(BIN)/emolytics --settings settings.toml run --port $(PORT)
 
+# A worker for each processor; a worker keeps the tests of one file together, and with them the servers they share.
 test: $(VENV)/dev.stamp
 	@$(BIN)/python tests/upstreams/install.py
-	@exec $(BIN)/python -m pytest $(PYTEST)
+	@exec $(BIN)/python -m pytest --numprocesses=auto --dist=loadscope $(PYTEST)
 
 check: $(VENV)/dev.stamp
 	@$(BIN)/ruff format --check .

@@ -1,22 +1,22 @@
 """`/account`: who I am here, where I am signed in, and my password."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
-from flask import Response, abort, request, url_for
+from flask import Response, abort, jsonify, request, url_for
 from flask_login import current_user
 
 from emolytics.account_tokens import token_part
-from emolytics.answers import page, see_other
+from emolytics.answers import done, error, page, wants_json, with_retry
 from emolytics.audit import Event, Record
 from emolytics.backend import KeepsAccounts
 from emolytics.errors import BackendUnavailable, PasswordRefused
-from emolytics.forms import PasswordForm, once_each, require_csrf
+from emolytics.forms import CSRF_FIELD, InvalidRequest, PasswordForm, once_each
 from emolytics.identity import Denied
 from emolytics.names import canonical
 from emolytics.throttle import TooMany
 from emolytics.times import in_words, iso
-from emolytics.views import blueprint, core
+from emolytics.views import as_json, blueprint, core, note_refused, require_own_page
 from emolytics.visitor import client
 
 _NOTICES = {
@@ -27,8 +27,20 @@ _NOTICES = {
 }
 
 
+class Wrong(NamedTuple):
+    """What is wrong with a change of password, at which field."""
+
+    field: str
+    sentence: str
+    code: str
+    status: int
+    retry_after: int | None = None
+
+
 @blueprint.get("/account")
 def account() -> Response:
+    if wants_json():
+        return jsonify(as_json(current_user) | _kept_here())
     return account_page(notice=_NOTICES.get(request.args.get("done", "")))
 
 
@@ -40,50 +52,65 @@ def change_password() -> Response:
     if store is None:
         abort(404)
     if not form.validate_on_submit():
-        return account_page(form, status=400)
+        return _not_filled_in(form)
     wrong = _change(store, form.current_password.data, form.new_password.data)
     if wrong is None:
-        return see_other(url_for("emolytics.account", done="password"))
-    field, sentence, status = wrong
-    form.errors.setdefault(field, []).append(sentence)
-    return account_page(form, status=status)
+        return done(url_for("emolytics.account", done="password"))
+    if wants_json():
+        return error(wrong.code, message=wrong.sentence, status=wrong.status, retry_after=wrong.retry_after)
+    form[wrong.field].errors = [wrong.sentence]
+    return with_retry(account_page(form, status=wrong.status), wrong.retry_after)
 
 
 @blueprint.post("/account/sessions/end")
 def end_session() -> Response:
     """End one of my own sessions; a number of somebody else's ends nothing (ASVS 8.2.2)."""
-    require_csrf()
+    once_each(request.form)
+    require_own_page()
     number = request.form.get("session", "")
     if not number.isascii() or not number.isdigit() or len(number) > 18:
-        abort(400)
+        raise InvalidRequest("this is no number of a session")
     if _end_sessions(only=int(number)) == 0:
         abort(404)
-    return see_other(url_for("emolytics.account", done="session"))
+    return done(url_for("emolytics.account", done="session"))
 
 
 @blueprint.post("/account/sessions/end-others")
 def end_other_sessions() -> Response:
-    require_csrf()
+    require_own_page()
     _end_sessions()
-    return see_other(url_for("emolytics.account", done="sessions"))
+    return done(url_for("emolytics.account", done="sessions"))
 
 
-def _change(store: KeepsAccounts, current: str, new: str) -> tuple[str, str, int] | None:
-    """Check and change; what is wrong comes back as field, sentence and status."""
+def _not_filled_in(form: PasswordForm) -> Response:
+    text = ""
+    if CSRF_FIELD in form.errors:
+        note_refused(form.errors[CSRF_FIELD][0])
+        text = "This page was open for too long. Please try again."
+    if wants_json():
+        return error("invalid_request", message=text or next(iter(form.sentences().values())))
+    return account_page(form, status=400, text=text)
+
+
+def _change(store: KeepsAccounts, current: str, new: str) -> Wrong | None:
+    """Check and change; None when done."""
     ticket = core().throttle.admit(canonical(current_user.username), request.remote_addr or "")
     if isinstance(ticket, TooMany):
-        return "current_password", "There were too many attempts. Please wait a while.", 429
+        core().audit.note(_record(Event.THROTTLED))
+        sentence = "There were too many attempts. Please wait a while."
+        return Wrong("current_password", sentence, "too_many_attempts", 429, ticket.retry_after)
     try:
         denied = store.change_password(current_user.subject, current, new)
     except PasswordRefused as refused:
         core().throttle.give_back(ticket)
-        return "new_password", str(refused), 400
-    except BackendUnavailable:
+        return Wrong("new_password", str(refused), "invalid_request", 400)
+    except BackendUnavailable as outage:
         core().throttle.give_back(ticket)
-        return "current_password", "Passwords cannot be checked at the moment. Please try again soon.", 503
+        sentence = "Passwords cannot be checked at the moment. Please try again soon."
+        return Wrong("current_password", sentence, "backend_unavailable", 503, outage.retry_after)
     if isinstance(denied, Denied):
         core().audit.note(_record(Event.DENIED, denied.reason))
-        return "current_password", "This is not your current password.", 403
+        return Wrong("current_password", "This is not your current password.", "invalid_credentials", 403)
     core().throttle.give_back(ticket)
     with core().database.transaction() as connection:
         core().sessions.end(connection, current_user.id, keep=current_user.session_id)
@@ -113,6 +140,7 @@ def account_page(
     *,
     status: int = 200,
     notice: str | None = None,
+    text: str = "",
     parts: Mapping[str, Any] | None = None,
 ) -> Response:
     """The whole page; `parts` are the sections that the caller has made itself."""
@@ -122,14 +150,43 @@ def account_page(
         "account.html",
         status,
         notice=notice,
-        identities=[_identity(row) for row in core().users.identities_of(current_user.id)],
-        sessions=[_session(row) for row in core().sessions.list_for(current_user.id)],
+        error=text,
+        identities=_identities(),
+        sessions=_sessions(),
         linkable=[],
         password_form={"errors": form.sentences() if form else {}} if keeps else None,
         password_rules=f"At least {core().policy.minimum_length} characters. A few unrelated words make a good one.",
         password_elsewhere=f"Your password is kept by {label}; please change it there.",
         **(parts or token_part(core().token_issuer(), current_user.id)),
     )
+
+
+def _kept_here() -> dict[str, Any]:
+    """What the page lists, for programs."""
+    told = ("backend", "username", "issuer", "subject")
+    return {
+        "identities": [{"id": each["ref"]} | {key: each[key] for key in told} for each in _identities()],
+        "sessions": [
+            {
+                "id": each["ref"],
+                "backend": each["backend"],
+                "device": each["device"],
+                "address": each["address"],
+                "since": each["since_iso"],
+                "last_seen": each["last_seen_iso"],
+                "current": each["current"],
+            }
+            for each in _sessions()
+        ],
+    }
+
+
+def _identities() -> list[dict[str, Any]]:
+    return [_identity(row) for row in core().users.identities_of(current_user.id)]
+
+
+def _sessions() -> list[dict[str, Any]]:
+    return [_session(row) for row in core().sessions.list_for(current_user.id)]
 
 
 def _identity(row: Any) -> dict[str, Any]:

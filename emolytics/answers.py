@@ -4,9 +4,12 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
-from flask import Response, current_app, jsonify, make_response, render_template, request, url_for
+from flask import Response, current_app, g, jsonify, make_response, render_template, request, url_for
+from flask_login import current_user
 from flask_wtf.csrf import generate_csrf
 
+from emolytics.errors import BackendUnavailable, StoreUnavailable
+from emolytics.forms import CSRF_FIELD
 from emolytics.sign_in import Refused
 from emolytics.visitor import request_id
 
@@ -58,20 +61,37 @@ _BY_STATUS = {
 }
 
 
+# Documents that are JSON whoever asks, their errors too.
+_FOR_PROGRAMS = {"emolytics.me"}
+
+
 def wants_json() -> bool:
-    """Whether the caller is a program: it prefers JSON, or it sent some."""
+    """Whether the caller is a program: it prefers JSON, it sent some, or it asks for what only programs read."""
     accepted = request.accept_mimetypes
     best = accepted.best_match(["text/html", "application/json"], default="text/html")
-    return request.is_json or (best == "application/json" and accepted[best] > accepted["text/html"])
+    preferred = best == "application/json" and accepted[best] > accepted["text/html"]
+    return preferred or request.is_json or request.endpoint in _FOR_PROGRAMS
 
 
 def page(template: str, status: int = 200, **context: Any) -> Response:
     """Render one of our pages with what every one of them needs."""
-    settings = current_app.extensions["emolytics"].settings
-    body = render_template(
-        f"emolytics/{template}", title=settings.title, csrf_token=generate_csrf(), **context
+    g.emolytics_answers = True
+    return make_response(
+        render_template(
+            f"emolytics/{template}",
+            title=current_app.extensions["emolytics"].settings.title,
+            home_url=home_url(),
+            csrf_token=generate_csrf(token_key=CSRF_FIELD),
+            status=status,
+            **context,
+        ),
+        status,
     )
-    return make_response(body, status)
+
+
+def home_url() -> str:
+    """Where people go when they named no other place; it stays below the path that the application is mounted at."""
+    return request.root_path + str(current_app.config["EMOLYTICS_HOME"])
 
 
 def error(
@@ -81,9 +101,11 @@ def error(
     words = ERRORS[code]
     text, number = message or words.message, status or words.status
     if wants_json():
+        g.emolytics_answers = True
         response = jsonify(error=code, message=text)
         response.status_code = number
     else:
+        _settle_user(ask=code != "backend_unavailable")
         response = page(
             "error.html",
             number,
@@ -96,9 +118,20 @@ def error(
     return with_retry(response, retry_after)
 
 
+def done(location: str, **said: Any) -> Response:
+    """What was asked for is done: people go on to `location`, programs are told of it."""
+    return jsonify(location=location, **said) if wants_json() else see_other(location)
+
+
 def see_other(location: str) -> Response:
     """303, with the location exactly as given: what was checked is what is sent."""
+    g.emolytics_answers = True
     return Response(status=HTTPStatus.SEE_OTHER, headers={"Location": location})
+
+
+def is_ours() -> bool:
+    """Whether this request was answered from here, if only because a host's own view could not be reached."""
+    return bool(g.get("emolytics_answers"))
 
 
 def code_for(status: int) -> str:
@@ -116,3 +149,16 @@ def with_retry(response: Response, seconds: int | None) -> Response:
     if seconds is not None:
         response.headers["Retry-After"] = str(seconds)
     return response
+
+
+def _settle_user(*, ask: bool) -> None:
+    """A page names the user, but one about an outage must not wait for the same dead database once more: who
+    is not known by then is a visitor to it.
+    """
+    try:
+        if "_login_user" in g or (ask and current_user.is_authenticated):
+            return
+    except (StoreUnavailable, BackendUnavailable):
+        pass
+    # Flask-Login offers no public way to say that somebody is nobody.
+    g._login_user = current_app.login_manager.anonymous_user()  # type: ignore[attr-defined]  # noqa: SLF001

@@ -5,20 +5,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from flask import Flask, Response, request
+from flask import Flask, Response, jsonify, request
 from flask_login import current_user
 from werkzeug.exceptions import HTTPException
 
-from emolytics.answers import error, page
+from emolytics.answers import error, page, wants_json
 from emolytics.extension import Emolytics, http_error
 from emolytics.loaders import unauthorized
 from emolytics.settings import Settings
 from emolytics.times import in_words, iso
-from emolytics.views import PUBLIC, core
+from emolytics.views import PUBLIC, as_json, core
+from emolytics.visitor import request_id
 
 log = logging.getLogger(__name__)
-
-_LARGEST_BODY = 64 * 1024
 
 
 def create_app(
@@ -26,9 +25,7 @@ def create_app(
 ) -> Flask:
     """The portal as a WSGI application. Raises `SettingsError` and `StoreUnavailable`."""
     app = Flask("emolytics.portal", static_folder=None, template_folder=None)
-    app.config.update(
-        EMOLYTICS_PORTAL=True, MAX_CONTENT_LENGTH=_LARGEST_BODY, MAX_FORM_MEMORY_SIZE=_LARGEST_BODY
-    )
+    app.config["EMOLYTICS_PORTAL"] = True
     Emolytics(app, settings, url_prefix)
     app.add_url_rule(app.config["EMOLYTICS_HOME"], "home", home)
     app.before_request(_closed_unless_public)
@@ -39,6 +36,8 @@ def create_app(
 
 def home() -> Response:
     """The portal's start page."""
+    if wants_json():
+        return jsonify(as_json(current_user))
     session = {
         "backend": core().label(current_user.backend),
         "since": in_words(current_user.auth_time),
@@ -55,5 +54,5 @@ def _closed_unless_public() -> Response | None:
 
 
 def _last_resort(fault: Exception) -> Response:
-    log.error("unexpected %s", type(fault).__name__, exc_info=fault)
+    log.error("unexpected %s in request %s", type(fault).__name__, request_id(), exc_info=fault)
     return error("internal_error")

@@ -1,6 +1,6 @@
 """`Emolytics(app)`: what the portal and a host application have in common."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +9,13 @@ from flask_login import LoginManager
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from emolytics import account, health, loaders, migrations, redirect_views, token_views, views
+from emolytics import account, answers, health, loaders, migrations, redirect_views, token_views, views
 from emolytics.answers import code_for, error
-from emolytics.audit import Event, Record
 from emolytics.core import Core
-from emolytics.errors import StoreUnavailable
-from emolytics.forms import InvalidRequest
-from emolytics.headers import content_security_policy, protect
+from emolytics.errors import BackendUnavailable, StoreUnavailable
+from emolytics.forms import InvalidRequest, origin_of
+from emolytics.headers import content_security_policy, keep_private, protect
 from emolytics.settings import Settings, load_settings
-from emolytics.visitor import client
 
 _ = (account, health, redirect_views, token_views)  # their views are on the blueprint by being imported
 
@@ -60,11 +58,8 @@ def _login_manager(app: Flask) -> LoginManager:
     if isinstance(existing, LoginManager):
         manager = existing
     else:
-        manager = LoginManager(app)
-        # Its check reads X-Forwarded-For from anybody; our sessions are rows, which need no such help.
-        manager.session_protection = None
-        manager.login_message = None
-        manager.unauthorized_handler(loaders.unauthorized)
+        manager = loaders.SignInManager()
+        manager.init_app(app)
     if manager.login_view is None:
         manager.login_view = "emolytics.login"
     return manager
@@ -73,15 +68,19 @@ def _login_manager(app: Flask) -> LoginManager:
 def _configure(app: Flask, settings: Settings, keys: list[str], url_prefix: str | None) -> None:
     """Safe defaults where the host has not decided otherwise."""
     secure = settings.public_url.startswith("https://")
-    prefix = "__Host-" if secure else ""
     config = app.config
     if not config["SECRET_KEY"]:
-        config["SECRET_KEY"], config["SECRET_KEY_FALLBACKS"] = keys[0], keys[1:]
-    if config["SESSION_COOKIE_NAME"] == "session" and config["SESSION_COOKIE_DOMAIN"] is None:
+        # As bytes: a text would be read as Latin-1 by Flask-Login.
+        signing, *older = [key.encode() for key in keys]
+        config.update(SECRET_KEY=signing, SECRET_KEY_FALLBACKS=older)
+    path = config["SESSION_COOKIE_PATH"] or config["APPLICATION_ROOT"]
+    if config["SESSION_COOKIE_NAME"] == "session":
+        prefix = _cookie_prefix(secure, config["SESSION_COOKIE_DOMAIN"], path)
         config["SESSION_COOKIE_NAME"] = f"{prefix}emolytics"
     config["SESSION_COOKIE_SECURE"] = config["SESSION_COOKIE_SECURE"] or secure
     config["SESSION_COOKIE_SAMESITE"] = config["SESSION_COOKIE_SAMESITE"] or "Lax"
-    config.setdefault("REMEMBER_COOKIE_NAME", f"{prefix}emolytics_remember")
+    domain, path = config.get("REMEMBER_COOKIE_DOMAIN"), config.get("REMEMBER_COOKIE_PATH", "/")
+    config.setdefault("REMEMBER_COOKIE_NAME", f"{_cookie_prefix(secure, domain, path)}emolytics_remember")
     config.setdefault("REMEMBER_COOKIE_SECURE", secure)
     config.setdefault("REMEMBER_COOKIE_HTTPONLY", True)
     config.setdefault("REMEMBER_COOKIE_SAMESITE", "Lax")
@@ -92,7 +91,15 @@ def _configure(app: Flask, settings: Settings, keys: list[str], url_prefix: str 
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=trusted, x_proto=trusted, x_host=trusted)  # type: ignore[method-assign]
 
 
+def _cookie_prefix(secure: bool, domain: str | None, path: str) -> str:
+    """The strictest promise that browsers would accept for the cookie (RFC 6265bis section 4.1.3, ASVS 3.3.3)."""
+    if not secure:
+        return ""
+    return "__Host-" if path == "/" and not domain else "__Secure-"
+
+
 def _install_hooks(app: Flask, core: Core) -> None:
+    portal = bool(app.config.get("EMOLYTICS_PORTAL"))
     policy = content_security_policy(_form_targets(core))
 
     @app.before_request
@@ -104,31 +111,32 @@ def _install_hooks(app: Flask, core: Core) -> None:
     @app.after_request
     def finish(response: Response) -> Response:
         loaders.touch_session(core, response)
-        ours = app.config.get("EMOLYTICS_PORTAL") or request.blueprint == "emolytics"
-        return protect(response, policy) if ours else response
+        if portal or request.blueprint == views.blueprint.name or answers.is_ours():
+            return protect(response, policy, whole_site=portal)
+        return keep_private(response)
 
-    app.register_error_handler(StoreUnavailable, _store_unavailable)
-    app.register_error_handler(InvalidRequest, _invalid_request(core))
+    app.register_error_handler(StoreUnavailable, _outage)
+    app.register_error_handler(BackendUnavailable, _outage)
+    app.register_error_handler(InvalidRequest, _invalid_request)
 
 
 def _form_targets(core: Core) -> str:
     """Browsers hold a form's redirect to `form-action` too, and a provider's address is known only when asked."""
+    settings = core.settings
     if not core.redirect_backends():
-        return ""
-    tried_out_here = core.settings.public_url.startswith("http://")
+        origins = {*settings.allowed_redirects, *filter(None, [origin_of(settings.public_url)])}
+        return "".join(f" {origin}" for origin in sorted(origins))
+    tried_out_here = settings.public_url.startswith("http://")
     return " https: http://127.0.0.1:* http://localhost:*" if tried_out_here else " https:"
 
 
-def _store_unavailable(_error: Exception) -> Response:
-    return error("backend_unavailable", retry_after=5)
+def _outage(raised: Exception) -> Response:
+    return error("backend_unavailable", retry_after=getattr(raised, "retry_after", 5))
 
 
-def _invalid_request(core: Core) -> Callable[[Exception], Response]:
-    def answer(refused: Exception) -> Response:
-        core.audit.note(Record(Event.REQUEST_REFUSED, client(), reason=str(refused)))
-        return error("invalid_request")
-
-    return answer
+def _invalid_request(refused: Exception) -> Response:
+    views.note_refused(str(refused))
+    return error("invalid_request")
 
 
 def http_error(raised: HTTPException) -> Response:
@@ -139,3 +147,7 @@ def http_error(raised: HTTPException) -> Response:
         if name in {"Allow", "Retry-After"}:
             response.headers[name] = value
     return response
+
+
+# In a host application, too, what goes wrong on our pages looks like our pages.
+views.blueprint.register_error_handler(HTTPException, http_error)

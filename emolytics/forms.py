@@ -9,9 +9,12 @@ from flask_wtf import FlaskForm
 from flask_wtf.csrf import validate_csrf
 from werkzeug.datastructures import MultiDict
 from wtforms import BooleanField, HiddenField, PasswordField, StringField
-from wtforms.validators import DataRequired, Length, ValidationError
+from wtforms.validators import DataRequired, InputRequired, Length, ValidationError
 
 from emolytics.errors import EmolyticsError
+
+# Whatever a host application calls the field in its own forms: our templates say this.
+CSRF_FIELD = "csrf_token"
 
 # The token is bound to the visitor's session, which has an end of its own; an open page need not expire before.
 _CSRF_SECONDS = 365 * 24 * 3600
@@ -25,22 +28,25 @@ class InvalidRequest(EmolyticsError):
 class _Form(FlaskForm):  # type: ignore[misc]
     class Meta(FlaskForm.Meta):  # type: ignore[misc]
         csrf_time_limit = _CSRF_SECONDS
+        csrf_field_name = CSRF_FIELD
 
     def sentences(self) -> dict[str, str]:
         """The first error of each field, in words."""
         return {name: str(errors[0]) for name, errors in self.errors.items() if name and errors}
 
 
+# A password may be all spaces: `InputRequired` asks whether something was typed, `DataRequired` what is left
+# of it after trimming (ASVS 6.2.8).
 class LoginForm(_Form):
     username = StringField(validators=[DataRequired("Please type your user name."), Length(max=_LONGEST)])
-    password = PasswordField(validators=[DataRequired("Please type your password.")])
+    password = PasswordField(validators=[InputRequired("Please type your password.")])
     remember = BooleanField()
     next = HiddenField()
 
 
 class PasswordForm(_Form):
-    current_password = PasswordField(validators=[DataRequired("Please type your current password.")])
-    new_password = PasswordField(validators=[DataRequired("Please type a new password.")])
+    current_password = PasswordField(validators=[InputRequired("Please type your current password.")])
+    new_password = PasswordField(validators=[InputRequired("Please type a new password.")])
 
 
 def once_each(values: MultiDict[str, str]) -> None:
@@ -55,11 +61,27 @@ def require_csrf() -> None:
     once_each(request.form)
     if not current_app.config.get("WTF_CSRF_ENABLED", True):
         return
-    token = request.form.get("csrf_token") or request.headers.get("X-CSRFToken")
+    token = request.form.get(CSRF_FIELD) or request.headers.get("X-CSRFToken")
     try:
-        validate_csrf(token, time_limit=_CSRF_SECONDS)
+        validate_csrf(token, time_limit=_CSRF_SECONDS, token_key=CSRF_FIELD)
     except ValidationError as error:
         raise InvalidRequest(str(error)) from error
+
+
+def require_same_origin(public_url: str) -> None:
+    """For JSON: its content type forces a preflight that we never answer, and browsers name the origin.
+
+    Raises `InvalidRequest`.
+    """
+    site = request.headers.get("Sec-Fetch-Site", "none")
+    ours = {None, origin_of(request.host_url), origin_of(public_url)}
+    if site not in {"same-origin", "none"} or request.headers.get("Origin") not in ours:
+        raise InvalidRequest("the request comes from another site")
+
+
+def origin_of(url: str) -> str:
+    """Scheme, host and port of an absolute URL, as browsers write them in `Origin`."""
+    return "/".join(url.split("/", 3)[:3])
 
 
 def json_object() -> Mapping[str, Any]:

@@ -1,6 +1,8 @@
 """The headers that every answer of ours carries."""
 
-from flask import Response, request
+from http import HTTPStatus
+
+from flask import Response, g, request
 from werkzeug.datastructures import Headers
 
 _ALWAYS = {
@@ -21,16 +23,31 @@ def content_security_policy(form_targets: str) -> str:
     )
 
 
-def protect(response: Response, policy: str) -> Response:
-    """Add what is missing; a header that a view has set stays."""
+def protect(response: Response, policy: str, *, whole_site: bool) -> Response:
+    """Add what is missing; a header that a view has set stays. `whole_site`: the host name is ours alone."""
     headers: Headers = response.headers
     for name, value in _ALWAYS.items():
         headers.setdefault(name, value)
     headers.setdefault("Content-Security-Policy", policy)
     headers.setdefault("X-Frame-Options", "DENY")
-    if request.endpoint is None or not request.endpoint.endswith("static"):
+    if not _is_file(response):
         headers["Cache-Control"] = "no-store"
         response.vary.add("Cookie")
     if request.is_secure:
-        headers.setdefault("Strict-Transport-Security", f"max-age={_YEAR}; includeSubDomains")
+        subdomains = "; includeSubDomains" if whole_site else ""
+        headers.setdefault("Strict-Transport-Security", f"max-age={_YEAR}{subdomains}")
     return response
+
+
+def keep_private(response: Response) -> Response:
+    """A host's own page for somebody signed in: no cache may keep it unless the page says so (ASVS 14.3.2)."""
+    user = g.get("_login_user")
+    if user is not None and user.is_authenticated:
+        response.headers.setdefault("Cache-Control", "no-store")
+        response.vary.add("Cookie")
+    return response
+
+
+def _is_file(response: Response) -> bool:
+    found = response.status_code in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT, HTTPStatus.NOT_MODIFIED}
+    return found and request.endpoint == "emolytics.static" and request.method in {"GET", "HEAD"}

@@ -1,5 +1,6 @@
 """`/healthz` and `/readyz`: is the process alive, and can it serve."""
 
+import logging
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -9,6 +10,8 @@ from emolytics.answers import wants_json
 from emolytics.core import Core
 from emolytics.errors import EmolyticsError
 from emolytics.views import blueprint, core
+
+log = logging.getLogger(__name__)
 
 
 class Check(NamedTuple):
@@ -38,8 +41,9 @@ def readyz() -> Response:
 
 
 def check_all(parts: Core) -> Iterator[Check]:
-    """Ask the database and each backend. The details are for the operator's eyes."""
+    """Ask the database, the limiter's store and each backend. The details are for the operator's eyes."""
     yield _check("database", parts.database.check_health)
+    yield _check("limits", parts.throttle.check_health)
     for name, backend in parts.backends.items():
         yield _check(f"backend {name}", backend.check_health)
 
@@ -49,6 +53,10 @@ def _check(name: str, ask: Callable[[], None]) -> Check:
         ask()
     except EmolyticsError as error:
         return Check(name, False, str(error))
+    except Exception as fault:
+        # A stranger's backend: one that fails to say how it is must not keep the others from being told of.
+        log.exception("%s failed", name)
+        return Check(name, False, f"unexpected {type(fault).__name__}")
     return Check(name, True, "answers")
 
 

@@ -1,28 +1,59 @@
 """Who is this? Flask-Login's questions, answered by the session's row and by the request backends."""
 
 import logging
+from collections.abc import Iterator, Mapping
 from urllib.parse import quote
 
 from flask import Request, Response, current_app, g, request
-from flask_login import LoginManager, user_loaded_from_request
+from flask_login import LoginManager, decode_cookie, encode_cookie, user_loaded_from_request
 from flask_login.utils import login_url
+from werkzeug.datastructures import Headers
 
 from emolytics.answers import error, see_other, wants_json
+from emolytics.audit import Event, Record
+from emolytics.backend import RequestBackend
 from emolytics.core import Core
-from emolytics.errors import BackendUnavailable, StoreUnavailable
-from emolytics.identity import Authenticated
+from emolytics.errors import BackendMisbehaved, BackendUnavailable, StoreUnavailable
+from emolytics.identity import Denied, Outcome
 from emolytics.user import User
 from emolytics.visitor import client
 
 log = logging.getLogger(__name__)
+
+# What a browser writes as it is in a path and in a query; an escape stays the escape that it was.
+_IN_PATH = "/:@!$&'()*+,;=~"
+_IN_QUERY = _IN_PATH + "?%"
+
+
+class SignInManager(LoginManager):  # type: ignore[misc]  # Flask-Login has no types
+    """Flask-Login's manager, without what it leaves open."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        # Its check reads X-Forwarded-For from anybody; our sessions are rows, which need no such help.
+        self.session_protection = None
+        self.login_message = None
+        self.unauthorized_handler(unauthorized)
+        self.needs_refresh_handler(needs_refresh)
+
+    def _load_user_from_remember_cookie(self, cookie: str) -> User | None:
+        """Every key that verifies a session verifies this cookie too; one with other than ASCII raises in there."""
+        keys = (None, *(current_app.config.get("SECRET_KEY_FALLBACKS") or ()))
+        found = [decode_cookie(cookie, key=key) for key in keys] if cookie.isascii() else []
+        payload = next(filter(None, found), None)
+        if payload is None:
+            return None
+        user: User | None = super()._load_user_from_remember_cookie(encode_cookie(payload))
+        return user
 
 
 def install(manager: LoginManager, core: Core) -> None:
     """Answer Flask-Login's questions from this core."""
 
     @manager.user_loader  # type: ignore[untyped-decorator]
-    def load_user(token: str) -> User | None:
-        found = core.sessions.load(token)
+    def load_user(token: object) -> User | None:
+        # A host application's older sessions may hold a number here.
+        found = core.sessions.load(token) if isinstance(token, str) else None
         if found is None:
             return None
         user = found.user
@@ -37,20 +68,40 @@ def install(manager: LoginManager, core: Core) -> None:
         return recognise(core, asking)
 
 
+class _AnyCase(Mapping[str, str]):
+    """Header names compare without case (RFC 9110 section 5.1); a backend is handed no type of the framework."""
+
+    def __init__(self, headers: Headers) -> None:
+        self._headers = headers
+
+    def __getitem__(self, name: str) -> str:
+        return self._headers[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._headers.keys())
+
+    def __len__(self) -> int:
+        return len(self._headers)
+
+
 def recognise(core: Core, asking: Request) -> User | None:
-    """The person whom the first request backend that feels addressed vouches for; None means nobody."""
+    """The person whom the first request backend that feels addressed vouches for; None means nobody.
+
+    Raises `BackendUnavailable` when none recognised the person and one that was addressed did not answer:
+    to say "sign in" then would take an outage for a denial.
+    """
+    outage: BackendUnavailable | None = None
     for backend in core.request_backends():
         try:
-            outcome = backend.authenticate_request(dict(asking.headers), _peer(asking))
-        except BackendUnavailable as outage:
-            log.warning("backend %s did not answer: %s", backend.name, outage)
+            outcome = _ask(backend, asking)
+        except BackendUnavailable as raised:
+            log.warning("backend %s did not answer: %s", backend.name, raised)
+            outage = raised
             continue
         if outcome is not None:
-            return (
-                core.sign_in.for_request(backend.name, outcome)
-                if isinstance(outcome, Authenticated)
-                else None
-            )
+            return _admit(core, backend.name, outcome)
+    if outage is not None:
+        raise outage
     return None
 
 
@@ -72,6 +123,28 @@ def _peer(asking: Request) -> str:
     return str(untouched.get("REMOTE_ADDR") or "")
 
 
+def _ask(backend: RequestBackend, asking: Request) -> Outcome | None:
+    try:
+        return backend.authenticate_request(_AnyCase(asking.headers), _peer(asking))
+    except (BackendUnavailable, StoreUnavailable):
+        raise
+    except Exception as fault:
+        log.exception("backend %s failed", backend.name)
+        raise BackendMisbehaved(f"unexpected {type(fault).__name__}") from fault
+
+
+def _admit(core: Core, backend: str, outcome: Outcome) -> User | None:
+    if isinstance(outcome, Denied):
+        detail = {"detail": outcome.detail} if outcome.detail else {}
+        core.audit.note(Record(Event.DENIED, client(), "", backend, reason=outcome.reason, detail=detail))
+        return None
+    user = core.sign_in.for_request(backend, outcome)
+    if user is None:
+        record = Record(Event.DENIED, client(), outcome.identity.username, backend, reason="access_denied")
+        core.audit.note(record)
+    return user
+
+
 def touch_session(core: Core, response: Response) -> Response:
     """Write `last_seen` after the answer is made; if the database refuses, the answer stands all the same."""
     session_id = g.pop("emolytics_touch", None)
@@ -85,12 +158,30 @@ def touch_session(core: Core, response: Response) -> Response:
 
 def unauthorized() -> Response:
     """401 for programs; people go to the sign-in page and come back to where they were."""
-    manager: LoginManager = current_app.login_manager  # type: ignore[attr-defined]
-    if wants_json() or not manager.login_view:
+    return _sign_in_first()
+
+
+def needs_refresh() -> Response:
+    """The same where a view wants a sign-in of this visit, and a remembered session is older than that."""
+    return _sign_in_first(fresh="1")
+
+
+def _sign_in_first(**options: str) -> Response:
+    view = current_app.login_manager.login_view  # type: ignore[attr-defined]
+    if wants_json() or not view:
         return error("authentication_required")
-    if request.method not in {"GET", "HEAD"}:
-        return see_other(login_url(manager.login_view))
-    where = request.full_path if request.query_string else request.path
-    page = login_url(manager.login_view)
-    # A slash needs no escape in a query, and an address that people can read is worth a line.
-    return see_other(f"{page}{'&' if '?' in page else '?'}next={quote(where, safe='/')}")
+    target = login_url(view)
+    arguments = [f"{name}={value}" for name, value in options.items()]
+    if request.method in {"GET", "HEAD"}:
+        # A slash needs no escape in a query, and an address that people can read is worth a line.
+        arguments.append(f"next={quote(_where_asked(), safe='/')}")
+    if not arguments:
+        return see_other(target)
+    return see_other(f"{target}{'&' if '?' in target else '?'}{'&'.join(arguments)}")
+
+
+def _where_asked() -> str:
+    """This request's own address below the origin, as the browser wrote it."""
+    path = quote(request.root_path + request.path, safe=_IN_PATH)
+    query = quote(request.query_string, safe=_IN_QUERY)
+    return f"{path}?{query}" if query else path

@@ -69,6 +69,11 @@ class Throttle:
         held = and_(counters.c.key.in_(ticket.keys), counters.c.failures > 0)
         connection.execute(update(counters).where(held).values(failures=counters.c.failures - 1))
 
+    def check_health(self) -> None:
+        """Return if the counters can be reached; raise `StoreUnavailable` if not."""
+        with self._database.read() as connection:
+            connection.execute(select(counters.c.key).limit(1))
+
     def _count(self, wanted: tuple[tuple[str, str, str, int], ...]) -> Ticket | TooMany:
         now = int(time.time())
         try:

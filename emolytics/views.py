@@ -8,18 +8,30 @@ from pathlib import Path
 from typing import Any
 
 from flask import Blueprint, Response, current_app, jsonify, request, session, url_for
-from flask_login import current_user, login_user, logout_user
+from flask_login import current_user, login_fresh, login_user, logout_user
 
-from emolytics.answers import ERRORS, error, page, see_other, sentence, wants_json, with_retry
+from emolytics.answers import ERRORS, done, error, home_url, page, see_other, sentence, wants_json, with_retry
 from emolytics.audit import Event, Record
 from emolytics.backend import RedirectBackend
 from emolytics.core import Core
 from emolytics.errors import BackendUnavailable
-from emolytics.forms import InvalidRequest, LoginForm, json_object, once_each, require_csrf
+from emolytics.forms import (
+    CSRF_FIELD,
+    InvalidRequest,
+    LoginForm,
+    json_object,
+    once_each,
+    require_csrf,
+    require_same_origin,
+)
 from emolytics.next_url import safe_next
 from emolytics.sign_in import Refused, SignedIn
 from emolytics.user import User
 from emolytics.visitor import client
+
+_LARGEST_BODY = 64 * 1024  # bytes
+# In Flask's session: whose it was last, so that nothing a host application kept there passes to somebody else.
+_OWNER = "_emolytics_user"
 
 _PACKAGE = Path(__file__).parent
 _INSTALLED = _PACKAGE / "templates"
@@ -52,11 +64,23 @@ def core() -> Core:
     return found
 
 
+@blueprint.before_request
+def closed_unless_public() -> Response | None:
+    """A view that nobody thought about is closed, not open (ASVS 8.2.1), and none of ours reads a large body."""
+    request.max_content_length = _LARGEST_BODY
+    if request.endpoint in PUBLIC or current_user.is_authenticated:
+        return None
+    closed: Response = current_app.login_manager.unauthorized()  # type: ignore[attr-defined]
+    return closed
+
+
 @blueprint.get("/login")
 def login() -> Response:
-    """The page with the form and the buttons; somebody who is in already goes on."""
-    if current_user.is_authenticated:
+    """The page with the form and the buttons; somebody who is in already goes on, unless asked to sign in anew."""
+    if current_user.is_authenticated and (login_fresh() or "fresh" not in request.args):
         return see_other(checked_next(request.args.get("next")))
+    if wants_json():
+        return _ways_in()
     notice = "You are signed out." if "signed_out" in request.args else None
     return _login_page(next_=request.args.get("next", ""), notice=notice)
 
@@ -70,10 +94,10 @@ def sign_in() -> Response:
 @blueprint.post("/logout")
 def logout() -> Response:
     """End the session here: the row first, then the cookies."""
-    require_csrf()
+    require_own_page()
     upstream = _upstream_logout()
     end_current_session(Event.SIGNED_OUT)
-    response = see_other(upstream or url_for("emolytics.login", signed_out=1))
+    response = done(upstream or url_for("emolytics.login", signed_out=1))
     # ASVS 14.3.1; in a host application its own storage is not ours to clear.
     if current_app.config.get("EMOLYTICS_PORTAL"):
         response.headers["Clear-Site-Data"] = '"cache", "storage"'
@@ -84,10 +108,24 @@ def logout() -> Response:
 def me() -> Response:
     """Who I am, for programs."""
     if not current_user.is_authenticated:
-        response = jsonify(error="authentication_required", message=ERRORS["authentication_required"].message)
-        response.status_code = 401
-        return response
-    return jsonify(_as_json(current_user))
+        return error("authentication_required")
+    return jsonify(as_json(current_user))
+
+
+def require_own_page() -> None:
+    """A button of our pages brings the form's token; a script of theirs may let the browser name the origin.
+
+    Raises `InvalidRequest`.
+    """
+    if request.is_json or (wants_json() and "Origin" in request.headers):
+        require_same_origin(core().settings.public_url)
+    else:
+        require_csrf()
+
+
+def note_refused(reason: str) -> None:
+    """An attempt to go round the forms is worth a record (ASVS 16.3.3)."""
+    core().audit.note(Record(Event.REQUEST_REFUSED, client(), reason=reason))
 
 
 def _upstream_logout() -> str | None:
@@ -108,23 +146,29 @@ def _sign_in_by_form() -> Response:
     once_each(request.form)
     form = LoginForm()
     if not form.validate_on_submit():
-        csrf_failed = "csrf_token" in form.errors
-        text = (
-            "This page was open for too long. Please try again."
-            if csrf_failed
-            else "Please fill in the form."
-        )
-        return _login_page(form, status=400, text=text)
+        return _not_filled_in(form)
     next_url = checked_next(form.next.data)
     result = _attempt(form.username.data, form.password.data, bool(form.remember.data))
+    if wants_json():
+        return _told(result)
     if isinstance(result, Refused):
         status = ERRORS[result.code].status
         return with_retry(_login_page(form, status=status, text=sentence(result)), result.retry_after)
     return see_other(next_url)
 
 
+def _not_filled_in(form: LoginForm) -> Response:
+    text = "Please fill in the form."
+    if CSRF_FIELD in form.errors:
+        note_refused(form.errors[CSRF_FIELD][0])
+        text = "This page was open for too long. Please try again."
+    return (
+        error("invalid_request", message=text) if wants_json() else _login_page(form, status=400, text=text)
+    )
+
+
 def _sign_in_by_json() -> Response:
-    _same_origin_only()
+    require_same_origin(core().settings.public_url)
     content = json_object()
     username, password = content.get("username"), content.get("password")
     remember = content.get("remember", False)
@@ -132,10 +176,13 @@ def _sign_in_by_json() -> Response:
         raise InvalidRequest("username, password and remember are not of the right types")
     if not username or not password:
         raise InvalidRequest("username or password is empty")
-    result = _attempt(username, password, remember)
+    return _told(_attempt(username, password, remember))
+
+
+def _told(result: SignedIn | Refused) -> Response:
     if isinstance(result, Refused):
         return error(result.code, message=sentence(result), retry_after=result.retry_after)
-    return jsonify(_as_json(current_user))
+    return jsonify(as_json(current_user))
 
 
 def _attempt(username: str, password: str, remember: bool) -> SignedIn | Refused:
@@ -152,10 +199,13 @@ def start_browser_session(signed_in: SignedIn, *, remember: bool) -> None:
     loaded = core().sessions.load(signed_in.token)
     if loaded is None:
         raise InvalidRequest("the session ended before it began")
-    if current_user.is_authenticated and current_user.id != signed_in.user_id:
+    if session.get(_OWNER, signed_in.user_id) != signed_in.user_id:
         session.clear()
-    session.pop("csrf_token", None)
+    session[_OWNER] = signed_in.user_id
+    session.pop(CSRF_FIELD, None)
     login_user(loaded.user, remember=remember, duration=core().settings.session.remember)
+    if not remember and current_app.config["REMEMBER_COOKIE_NAME"] in request.cookies:
+        session["_remember"] = "clear"  # Flask-Login's word for it; the cookie names a session that has ended
 
 
 def end_current_session(event: Event) -> None:
@@ -167,7 +217,7 @@ def end_current_session(event: Event) -> None:
                 core().sessions.end_one(connection, user.session_id)
             core().audit.within(connection, Record(event, client(), user.username, user.backend, user.id))
     logout_user()
-    session.pop("csrf_token", None)
+    session.pop(CSRF_FIELD, None)
 
 
 def current_session() -> int | None:
@@ -185,11 +235,17 @@ def checked_next(value: str | None) -> str:
     settings = core().settings
     return safe_next(
         value,
-        default=current_app.config["EMOLYTICS_HOME"],
+        default=home_url(),
         public_url=settings.public_url,
         allowed_redirects=settings.allowed_redirects,
         closed=(url_for("emolytics.login"), url_for("emolytics.logout")),
     )
+
+
+def _ways_in() -> Response:
+    """The sign-in page for programs: whether a password will do, and which providers there are."""
+    providers = [{"name": each["name"], "label": each["label"]} for each in core().providers()]
+    return jsonify(password=bool(core().password_backends()), providers=providers)
 
 
 def _login_page(
@@ -200,8 +256,6 @@ def _login_page(
     next_: str = "",
     notice: str | None = None,
 ) -> Response:
-    if wants_json() and status != 200:
-        return error("invalid_request", message=text or "", status=status)
     shown = {
         "username": form.username.data or "" if form else "",
         "remember": bool(form.remember.data) if form else False,
@@ -219,15 +273,7 @@ def _login_page(
     )
 
 
-def _same_origin_only() -> None:
-    """JSON carries no form token; the content type forces a preflight, and the browser names the origin."""
-    origin = request.headers.get("Origin")
-    ours = {request.host_url.rstrip("/"), core().settings.public_url.rstrip("/")}
-    if request.headers.get("Sec-Fetch-Site") == "cross-site" or (origin is not None and origin not in ours):
-        raise InvalidRequest("the request comes from another site")
-
-
-def _as_json(user: User) -> dict[str, Any]:
+def as_json(user: User) -> dict[str, Any]:
     return {
         "id": user.id,
         "username": user.username,

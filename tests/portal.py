@@ -15,7 +15,7 @@ from emolytics.commands.user import account_store, enrol
 from emolytics.core import Core
 from emolytics.identity import Identity
 from emolytics.names import canonical
-from emolytics.schema import throttle_counters
+from emolytics.schema import audit_events, throttle_counters
 
 PASSWORD = "quiet-harbour-lantern-47"
 KEY = "k3y-of-the-suite-0123456789abcdef-XYZ"
@@ -42,6 +42,17 @@ class Portal:
         core: Core = self.app.extensions["emolytics"]
         return core
 
+    def events(self) -> list[tuple[str, str]]:
+        """The audit trail: event and reason, oldest first."""
+        wanted = select(audit_events.c.event, audit_events.c.reason).order_by(audit_events.c.id)
+        with self.core.database.read() as connection:
+            return [(row.event, row.reason) for row in connection.execute(wanted)]
+
+    def user_id(self, username: str) -> int:
+        row = self.core.users.find(username)
+        assert row is not None
+        return int(row.id)
+
     def client(self, **options: Any) -> FlaskClient:
         return self.app.test_client(**options)
 
@@ -51,9 +62,7 @@ class Portal:
         """A local account with its user; the result is the user's id."""
         backend, store = account_store(self.core)
         enrol(self.core, backend, store.add_account(Identity("", "", username, **about), password), roles)
-        row = self.core.users.find(username)
-        assert row is not None
-        return int(row.id)
+        return self.user_id(username)
 
     def failures_of(self, username: str) -> int:
         """How many checks of this account the throttle counts at the moment."""

@@ -30,6 +30,17 @@ def require(name: str) -> None:
         reason = "npm packages are not installed: cd tests/upstreams && npm ci"
     else:
         return
+    _do_without(reason)
+
+
+def require_npm_packages() -> None:
+    """The same for what comes from npm."""
+    require("node")
+    if not node_modules_current():
+        _do_without("the npm packages are not installed: cd tests/upstreams && npm ci")
+
+
+def _do_without(reason: str) -> None:
     if ON_CI:
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)

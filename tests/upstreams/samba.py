@@ -94,7 +94,7 @@ class Samba(Directory):
 
     def populate(self) -> None:
         with self.as_administrator():
-            self.modify(BASE, changes(lockoutThreshold=LOCKOUT_THRESHOLD, minPwdAge=0, minPwdLength=7))
+            self.modify(BASE, changes(lockoutThreshold=LOCKOUT_THRESHOLD, minPwdAge=0, minPwdLength=5))
             for base in (self.people_base, self.contractors_base, self.groups_base, f"OU=Services,{BASE}"):
                 self._add(base, {"objectClass": ["organizationalUnit"]})
             self._populate_people()

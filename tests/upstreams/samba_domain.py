@@ -98,6 +98,7 @@ class Domain:
     tls certfile = {certificate.certificate}
     tls keyfile = {certificate.key}
     ldap server require strong auth = {"no" if allow_plain else "yes"}
+    old password allowed period = 0
 """)
 
 

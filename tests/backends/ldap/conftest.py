@@ -8,13 +8,15 @@ import pytest
 
 from emolytics.backend import Context
 from emolytics_ldap import LdapBackend, LdapSettings, open_backend
+from tests.upstreams.directory import Directory
 from tests.upstreams.openldap import OpenLDAP
+from tests.upstreams.samba import Samba
 
 OpenBackend = Callable[..., LdapBackend]
 StartOpenLDAP = Callable[..., OpenLDAP]
 
 
-def openldap_table(*servers: OpenLDAP, **more: Any) -> dict[str, Any]:
+def directory_table(*servers: Directory, **more: Any) -> dict[str, Any]:
     """The table for these servers, over ldaps."""
     first = servers[0]
     return {
@@ -26,6 +28,12 @@ def openldap_table(*servers: OpenLDAP, **more: Any) -> dict[str, Any]:
         "timeout": "2s",
         **more,
     }
+
+
+def samba_table(server: Samba, **more: Any) -> dict[str, Any]:
+    """The table for an Active Directory, over ldaps, with a base that holds people and groups."""
+    flavor = {"flavor": "active-directory", "user_base": server.base, "timeout": "10s"}
+    return directory_table(server, **{**flavor, **more})
 
 
 @pytest.fixture

@@ -7,11 +7,12 @@ import pytest
 
 from emolytics.testing import PasswordSuite, PasswordUpstream, Person
 from emolytics_ldap import LdapBackend
-from tests.backends.ldap.conftest import OpenBackend, openldap_table
+from tests.backends.ldap.conftest import OpenBackend, directory_table, samba_table
 from tests.backends.ldap.unreliable import UnreliableLink
 from tests.upstreams import people
 from tests.upstreams.directory import Directory
 from tests.upstreams.openldap import OpenLDAP
+from tests.upstreams.samba import Samba
 
 
 class DirectoryUpstream(PasswordUpstream):
@@ -74,19 +75,21 @@ class ShadowUpstream(DirectoryUpstream):
 
 
 @pytest.fixture(scope="class")
-def upstream(request: pytest.FixtureRequest, openldap: OpenLDAP) -> Iterator[DirectoryUpstream]:
-    link = UnreliableLink(openldap.port)
-    yield request.cls.kind(openldap, link)
+def upstream(request: pytest.FixtureRequest) -> Iterator[DirectoryUpstream]:
+    server: Directory = request.getfixturevalue(request.cls.server)
+    link = UnreliableLink(server.tls_port, tls=True)
+    yield request.cls.kind(server, link)
     link.close()
 
 
 class OnOpenLDAP(PasswordSuite):
+    server = "openldap"
     kind: ClassVar[type[DirectoryUpstream]] = ShadowUpstream
     keys: ClassVar[Mapping[str, Any]] = {}
 
     @pytest.fixture
-    def backend(self, openldap: OpenLDAP, upstream: DirectoryUpstream, open_ldap: OpenBackend) -> LdapBackend:
-        table = openldap_table(openldap, servers=[upstream.link.url], ca_file=None)
+    def backend(self, upstream: DirectoryUpstream, open_ldap: OpenBackend) -> LdapBackend:
+        table = directory_table(upstream.directory, servers=[upstream.link.url], ca_file=None)
         return open_ldap(**{**table, **self.keys})
 
 
@@ -115,3 +118,30 @@ class TestDirectBind(OnOpenLDAP):
 class TestDirectBindWithServiceAccount(OnOpenLDAP):
     can_tell_unknown = False
     keys: ClassVar[Mapping[str, Any]] = {"user_dn": f"uid={{username}},{OpenLDAP.people_base}"}
+
+
+class OnActiveDirectory(PasswordSuite):
+    server = "samba"
+    kind = DirectoryUpstream
+    keys: ClassVar[Mapping[str, Any]] = {}
+    # the others must not stand in a sAMAccountName
+    odd_names = ("o'brien", "a(b)c", "a%b", "müller", "李小龍")
+
+    @pytest.fixture
+    def backend(self, samba: Samba, upstream: DirectoryUpstream, open_ldap: OpenBackend) -> LdapBackend:
+        table = samba_table(samba, servers=[upstream.link.url], ca_file=None, timeout="4s")
+        return open_ldap(**{**table, **self.keys})
+
+
+class TestActiveDirectoryNested(OnActiveDirectory):
+    keys: ClassVar[Mapping[str, Any]] = {"nested_groups": True}
+
+
+class TestActiveDirectoryDirectBind(OnActiveDirectory):
+    can_tell_unknown = False
+    odd_names = ("o'brien", "a(b)c", "a%b", "müller", "李小龍")
+    keys: ClassVar[Mapping[str, Any]] = {
+        "user_dn": "{username}@ad.example.test",
+        "bind_dn": "",
+        "bind_password": None,
+    }

@@ -7,7 +7,7 @@ import pytest
 
 from emolytics.backend import Diagnoses, Finding
 from emolytics_ldap import LdapBackend
-from tests.backends.ldap.conftest import OpenBackend, StartOpenLDAP, openldap_table
+from tests.backends.ldap.conftest import OpenBackend, StartOpenLDAP, directory_table
 from tests.upstreams.openldap import OpenLDAP
 from tests.upstreams.people import PASSWORD
 from tests.upstreams.process import free_port
@@ -24,7 +24,7 @@ Open = Callable[..., LdapBackend]
 
 @pytest.fixture
 def corp(openldap: OpenLDAP, open_ldap: OpenBackend) -> Open:
-    return lambda **keys: open_ldap(**openldap_table(openldap, **keys))
+    return lambda **keys: open_ldap(**directory_table(openldap, **keys))
 
 
 def steps(findings: Iterable[Finding]) -> dict[str, Finding]:
@@ -105,7 +105,7 @@ def test_a_certificate_of_another_host_is_told_with_the_remedy(
 ) -> None:
     server = start_openldap(flaw="wrong host")
 
-    finding = failed(open_ldap(**openldap_table(server)).diagnose())
+    finding = failed(open_ldap(**directory_table(server)).diagnose())
 
     assert "127.0.0.1" in finding.detail
     assert "host" in finding.remedy

@@ -16,7 +16,7 @@ import pytest
 from emolytics.errors import BackendUnavailable, Overloaded
 from emolytics.identity import Authenticated
 from emolytics_ldap import LdapBackend
-from tests.backends.ldap.conftest import OpenBackend, StartOpenLDAP, openldap_table
+from tests.backends.ldap.conftest import OpenBackend, StartOpenLDAP, directory_table
 from tests.backends.ldap.unreliable import UnreliableLink
 from tests.upstreams.openldap import OpenLDAP
 from tests.upstreams.people import PASSWORD
@@ -69,7 +69,7 @@ def eventually(backend: LdapBackend) -> None:
 
 
 def test_a_restart_is_not_noticed(first: OpenLDAP, open_ldap: OpenBackend) -> None:
-    backend = open_ldap(**openldap_table(first))
+    backend = open_ldap(**directory_table(first))
     assert signs_in(backend)
 
     first.kill()
@@ -79,7 +79,7 @@ def test_a_restart_is_not_noticed(first: OpenLDAP, open_ldap: OpenBackend) -> No
 
 
 def test_a_dead_server_is_an_outage_at_once_and_back_at_once(first: OpenLDAP, open_ldap: OpenBackend) -> None:
-    backend = open_ldap(**openldap_table(first))
+    backend = open_ldap(**directory_table(first))
     assert signs_in(backend)
 
     with first.killed():
@@ -91,7 +91,7 @@ def test_a_dead_server_is_an_outage_at_once_and_back_at_once(first: OpenLDAP, op
 
 
 def test_a_hung_server_costs_one_visitor_one_wait(first: OpenLDAP, open_ldap: OpenBackend) -> None:
-    backend = open_ldap(**openldap_table(first))
+    backend = open_ldap(**directory_table(first))
     assert signs_in(backend)
 
     with first.paused():
@@ -105,7 +105,7 @@ def test_a_hung_server_costs_one_visitor_one_wait(first: OpenLDAP, open_ldap: Op
 
 
 def test_a_server_that_hangs_before_it_was_ever_asked(first: OpenLDAP, open_ldap: OpenBackend) -> None:
-    backend = open_ldap(**openldap_table(first))
+    backend = open_ldap(**directory_table(first))
 
     with first.paused(), within(TIMEOUT + 1), pytest.raises(BackendUnavailable, match="timed out"):
         backend.authenticate("alice", PASSWORD)
@@ -118,7 +118,7 @@ def test_packets_that_vanish(open_ldap: OpenBackend, openldap: OpenLDAP) -> None
     with socket.create_server((HOST, 0), backlog=0) as hole:
         port = hole.getsockname()[1]
         stuffed = [_connect(port) for _ in range(4)]
-        backend = open_ldap(**openldap_table(openldap, servers=[f"ldaps://{HOST}:{port}", openldap.tls_url]))
+        backend = open_ldap(**directory_table(openldap, servers=[f"ldaps://{HOST}:{port}", openldap.tls_url]))
 
         with within(TIMEOUT + 1):
             assert signs_in(backend)
@@ -142,7 +142,7 @@ def _connect(port: int) -> socket.socket:
 def test_the_second_server_stands_in_for_a_dead_first(
     first: OpenLDAP, openldap: OpenLDAP, open_ldap: OpenBackend
 ) -> None:
-    backend = open_ldap(**openldap_table(first, openldap, ca_file=str(openldap.ca_file)))
+    backend = open_ldap(**directory_table(first, openldap, ca_file=str(openldap.ca_file)))
     assert signs_in(backend)
 
     with first.killed(), within(1), openldap.watched() as seen:
@@ -155,7 +155,7 @@ def test_the_second_server_stands_in_for_a_dead_first(
 def test_the_second_server_stands_in_for_a_hung_first(
     first: OpenLDAP, openldap: OpenLDAP, open_ldap: OpenBackend
 ) -> None:
-    backend = open_ldap(**openldap_table(first, openldap))
+    backend = open_ldap(**directory_table(first, openldap))
     assert signs_in(backend)
 
     with first.paused():
@@ -169,7 +169,7 @@ def test_the_second_server_stands_in_for_a_hung_first(
 def test_the_first_is_asked_again_when_it_is_well(
     first: OpenLDAP, openldap: OpenLDAP, open_ldap: OpenBackend
 ) -> None:
-    backend = open_ldap(**openldap_table(first, openldap))
+    backend = open_ldap(**directory_table(first, openldap))
     with first.killed():
         assert signs_in(backend)
 
@@ -185,8 +185,8 @@ def test_the_first_is_asked_again_when_it_is_well(
 def test_a_replica_serves_alike(
     openldap: OpenLDAP, openldap_replica: OpenLDAP, open_ldap: OpenBackend
 ) -> None:
-    here = open_ldap(**openldap_table(openldap)).authenticate("alice", PASSWORD)
-    there = open_ldap(**openldap_table(openldap_replica)).authenticate("alice", PASSWORD)
+    here = open_ldap(**directory_table(openldap)).authenticate("alice", PASSWORD)
+    there = open_ldap(**directory_table(openldap_replica)).authenticate("alice", PASSWORD)
 
     assert here
     assert here == there
@@ -198,7 +198,7 @@ def test_fail_over_at_any_step(
 ) -> None:
     """The first server goes away before the service bind, the search, the bind, the search for groups."""
     keys = {"group_base": openldap.groups_base, "group_filter": "(member={dn})"}
-    backend = open_ldap(**openldap_table(openldap, servers=[link.url for link in links], **keys))
+    backend = open_ldap(**directory_table(openldap, servers=[link.url for link in links], **keys))
     links[0].go_down(after=requests)
 
     with within(TIMEOUT + 1):
@@ -209,7 +209,7 @@ def test_fail_over_at_any_step(
 def test_trouble_with_both_ends_when_one_is_well_again(
     links: list[UnreliableLink], openldap: OpenLDAP, open_ldap: OpenBackend, trouble: str
 ) -> None:
-    backend = open_ldap(**openldap_table(openldap, servers=[link.url for link in links]))
+    backend = open_ldap(**directory_table(openldap, servers=[link.url for link in links]))
     assert signs_in(backend)
     for link in links:
         getattr(link, trouble)()
@@ -227,7 +227,7 @@ def test_a_host_without_an_address_is_passed_over(openldap: OpenLDAP, open_ldap:
     servers = ["ldaps://nowhere.invalid", openldap.tls_url]
 
     with within(TIMEOUT + 1):
-        assert signs_in(open_ldap(**openldap_table(openldap, servers=servers)))
+        assert signs_in(open_ldap(**directory_table(openldap, servers=servers)))
 
 
 def test_a_resolver_that_hangs_is_waited_for_no_longer_than_a_server(
@@ -240,7 +240,7 @@ def test_a_resolver_that_hangs_is_waited_for_no_longer_than_a_server(
         return []
 
     monkeypatch.setattr("emolytics_ldap.wire.socket.getaddrinfo", hang)
-    backend = open_ldap(**openldap_table(openldap, servers=["ldaps://slow.example.test"]))
+    backend = open_ldap(**directory_table(openldap, servers=["ldaps://slow.example.test"]))
 
     with within(TIMEOUT + 1), pytest.raises(BackendUnavailable, match="cannot resolve"):
         backend.authenticate("alice", PASSWORD)
@@ -251,7 +251,7 @@ def test_a_resolver_that_hangs_is_waited_for_no_longer_than_a_server(
 
 
 def test_connections_are_no_more_than_allowed(openldap: OpenLDAP, open_ldap: OpenBackend) -> None:
-    backend = open_ldap(**openldap_table(openldap, pool_size=1, timeout="10s"))
+    backend = open_ldap(**directory_table(openldap, pool_size=1, timeout="10s"))
 
     with openldap.watched() as seen:
         threads = [threading.Thread(target=signs_in, args=[backend]) for _ in range(6)]
@@ -266,7 +266,7 @@ def test_connections_are_no_more_than_allowed(openldap: OpenLDAP, open_ldap: Ope
 def test_whoever_finds_no_free_connection_in_time_is_told_so(
     links: list[UnreliableLink], openldap: OpenLDAP, open_ldap: OpenBackend
 ) -> None:
-    backend = open_ldap(**openldap_table(openldap, servers=[links[0].url], pool_size=1, timeout="1s"))
+    backend = open_ldap(**directory_table(openldap, servers=[links[0].url], pool_size=1, timeout="1s"))
     links[0].hang()
     outages: list[BaseException] = []
 
@@ -290,7 +290,7 @@ def test_whoever_finds_no_free_connection_in_time_is_told_so(
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_child_process_opens_connections_of_its_own(openldap: OpenLDAP, open_ldap: OpenBackend) -> None:
     """A server that forks its workers must not have two of them speak on one socket."""
-    backend = open_ldap(**openldap_table(openldap))
+    backend = open_ldap(**directory_table(openldap))
     assert signs_in(backend)
 
     with openldap.watched() as seen:
@@ -313,7 +313,7 @@ def _in_a_child(call: Callable[[], bool]) -> bool:
 
 
 def test_closing_leaves_nothing_open(openldap: OpenLDAP, open_ldap: OpenBackend) -> None:
-    backend = open_ldap(**openldap_table(openldap))
+    backend = open_ldap(**directory_table(openldap))
     assert signs_in(backend)
     before = _open_sockets()
 

@@ -7,7 +7,7 @@ import pytest
 
 from emolytics.errors import BackendUnavailable
 from emolytics.identity import Authenticated, Denied, Reason
-from tests.backends.ldap.conftest import OpenBackend, StartOpenLDAP, openldap_table
+from tests.backends.ldap.conftest import OpenBackend, StartOpenLDAP, directory_table
 from tests.upstreams import people
 from tests.upstreams.openldap import OpenLDAP
 from tests.upstreams.slapd_configuration import Behaviour
@@ -30,7 +30,7 @@ def groups_of(openldap: OpenLDAP, open_ldap: OpenBackend) -> GroupsOf:
     """The groups that somebody has after signing in, under these keys."""
 
     def groups_of(username: str, password: str = PASSWORD, /, **keys: Any) -> set[str]:
-        outcome = open_ldap(**openldap_table(openldap, **keys)).authenticate(username, password)
+        outcome = open_ldap(**directory_table(openldap, **keys)).authenticate(username, password)
         assert isinstance(outcome, Authenticated), outcome
         return set(outcome.identity.groups)
 
@@ -65,7 +65,7 @@ def test_circles_end(groups_of: GroupsOf, keys: dict[str, Any]) -> None:
 
 
 def test_levels_are_asked_for_in_one_search_each(openldap: OpenLDAP, open_ldap: OpenBackend) -> None:
-    backend = open_ldap(**openldap_table(openldap, **BASE, **NESTED))
+    backend = open_ldap(**directory_table(openldap, **BASE, **NESTED))
     backend.authenticate("alice", PASSWORD)
 
     with openldap.watched() as seen:
@@ -93,7 +93,7 @@ def test_a_group_may_be_called_by_another_attribute(groups_of: GroupsOf) -> None
 
 def test_a_server_s_size_limit_hides_no_group(start_openldap: StartOpenLDAP, open_ldap: OpenBackend) -> None:
     server = start_openldap(Behaviour(size_limit=3))
-    backend = open_ldap(**openldap_table(server, **BY_MEMBER, **NESTED))
+    backend = open_ldap(**directory_table(server, **BY_MEMBER, **NESTED))
 
     outcome = backend.authenticate("alice", PASSWORD)
 
@@ -103,7 +103,7 @@ def test_a_server_s_size_limit_hides_no_group(start_openldap: StartOpenLDAP, ope
 
 def test_groups_that_cannot_be_had_are_an_outage(openldap: OpenLDAP, open_ldap: OpenBackend) -> None:
     keys = {"group_base": "ou=nowhere,dc=example,dc=test", "group_filter": "(member={dn})"}
-    backend = open_ldap(**openldap_table(openldap, **keys))
+    backend = open_ldap(**directory_table(openldap, **keys))
 
     with pytest.raises(BackendUnavailable, match="groups below ou=nowhere"):
         backend.authenticate("alice", PASSWORD)
@@ -130,7 +130,7 @@ def test_whoever_is_in_a_required_group_is_let_in(groups_of: GroupsOf, required:
 def test_whoever_is_in_none_is_told_so_after_the_right_password(
     openldap: OpenLDAP, open_ldap: OpenBackend, required: list[str]
 ) -> None:
-    backend = open_ldap(**openldap_table(openldap, required_groups=required))
+    backend = open_ldap(**directory_table(openldap, required_groups=required))
 
     denied = backend.authenticate("alice", PASSWORD)
     wrong = backend.authenticate("alice", "Wrong-1")
@@ -143,7 +143,7 @@ def test_whoever_is_in_none_is_told_so_after_the_right_password(
 
 
 def test_groups_are_read_after_the_password_only(openldap: OpenLDAP, open_ldap: OpenBackend) -> None:
-    backend = open_ldap(**openldap_table(openldap, **BY_MEMBER))
+    backend = open_ldap(**directory_table(openldap, **BY_MEMBER))
     backend.authenticate("alice", PASSWORD)
 
     with openldap.watched() as seen:

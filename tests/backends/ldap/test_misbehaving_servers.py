@@ -296,6 +296,26 @@ def test_a_password_travels_as_it_was_typed(
     assert server.binds[-1] == (b"uid=alice,dc=x", " Soft\u00adhyphen\uff21 ".encode())
 
 
+@pytest.mark.parametrize("service", [SERVICE, {"bind_dn": "", "bind_password": None}], ids=["", "alone"])
+def test_whose_password_it_was_is_who_is_signed_in(
+    open_to: Callable[..., LdapBackend], server: ScriptedServer, service: dict[str, Any]
+) -> None:
+    """The server took "alice@x" for mallory's explicit userPrincipalName, so the password is not alice's."""
+
+    def answer(request: Request) -> bytes:
+        code = 49 if request.operation == BIND and b"uid=alice" in request.body else 0
+        return message(request.number, done(0x61, code)) if request.operation == BIND else well(request)
+
+    server.script = answer
+    backend = open_to(server, user_dn="{username}@x", **service)
+
+    outcome = backend.authenticate("alice", "mallory-secret")
+
+    assert isinstance(outcome, Denied)
+    assert (b"alice@x", b"mallory-secret") in server.binds
+    assert server.binds[-1] == (b"uid=alice,dc=x", b"mallory-secret")
+
+
 def test_attributes_in_ranges_are_read_to_their_end(
     open_to: Callable[..., LdapBackend], server: ScriptedServer
 ) -> None:

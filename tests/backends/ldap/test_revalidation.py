@@ -8,7 +8,7 @@ import pytest
 from emolytics.errors import BackendUnavailable
 from emolytics.identity import Authenticated, Denied, Reason
 from emolytics_ldap import LdapBackend, RevalidatingLdapBackend
-from tests.backends.ldap.conftest import OpenBackend, openldap_table
+from tests.backends.ldap.conftest import OpenBackend, directory_table
 from tests.backends.ldap.unreliable import UnreliableLink
 from tests.upstreams.openldap import OpenLDAP
 from tests.upstreams.people import PASSWORD
@@ -30,7 +30,7 @@ def guest(openldap: OpenLDAP) -> Iterator[str]:
 
 @pytest.fixture
 def corp(openldap: OpenLDAP, open_ldap: OpenBackend) -> RevalidatingLdapBackend:
-    backend = open_ldap(**openldap_table(openldap, user_filter=FILTER, required_groups=["staff", "admins"]))
+    backend = open_ldap(**directory_table(openldap, user_filter=FILTER, required_groups=["staff", "admins"]))
     assert isinstance(backend, RevalidatingLdapBackend)
     return backend
 
@@ -152,7 +152,7 @@ def test_an_identity_of_elsewhere_is_unknown(
 @pytest.mark.parametrize("trouble", ["go_down", "hang", "garble"])
 def test_an_outage_decides_nothing(openldap: OpenLDAP, open_ldap: OpenBackend, trouble: str) -> None:
     link = UnreliableLink(openldap.port)
-    backend = open_ldap(**openldap_table(openldap, servers=[link.url]))
+    backend = open_ldap(**directory_table(openldap, servers=[link.url]))
     assert isinstance(backend, RevalidatingLdapBackend)
     held = backend.authenticate("alice", PASSWORD)
     assert isinstance(held, Authenticated)
@@ -167,4 +167,4 @@ def test_an_outage_decides_nothing(openldap: OpenLDAP, open_ldap: OpenBackend, t
 def test_who_only_ever_binds_directly_cannot_ask_later(openldap: OpenLDAP, open_ldap: OpenBackend) -> None:
     direct = {"user_dn": f"uid={{username}},{openldap.people_base}", "bind_dn": "", "bind_password": None}
 
-    assert type(open_ldap(**openldap_table(openldap, **direct))) is LdapBackend
+    assert type(open_ldap(**directory_table(openldap, **direct))) is LdapBackend

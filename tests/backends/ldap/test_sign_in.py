@@ -12,7 +12,7 @@ from ldap3.core.exceptions import LDAPOperationResult
 from emolytics.errors import BackendUnavailable
 from emolytics.identity import Authenticated, Denied, Identity, Outcome, Reason
 from emolytics_ldap import LdapBackend, RevalidatingLdapBackend
-from tests.backends.ldap.conftest import OpenBackend, StartOpenLDAP, openldap_table
+from tests.backends.ldap.conftest import OpenBackend, StartOpenLDAP, directory_table
 from tests.upstreams import people
 from tests.upstreams.certificates import issue_client
 from tests.upstreams.openldap import OpenLDAP
@@ -25,7 +25,7 @@ SERVICE_FREE: dict[str, Any] = {"bind_dn": "", "bind_password": None}
 
 @pytest.fixture
 def corp(openldap: OpenLDAP, open_ldap: OpenBackend) -> LdapBackend:
-    return open_ldap(**openldap_table(openldap))
+    return open_ldap(**directory_table(openldap))
 
 
 def identity(outcome: Outcome) -> Identity:
@@ -62,7 +62,7 @@ def test_mail_is_the_first_address_or_none(corp: LdapBackend) -> None:
 def test_mail_is_vouched_for_only_where_people_are_linked_by_it(
     openldap: OpenLDAP, open_ldap: OpenBackend, corp: LdapBackend
 ) -> None:
-    linking = open_ldap(**openldap_table(openldap), link_by_email=True)
+    linking = open_ldap(**directory_table(openldap), link_by_email=True)
 
     assert not identity(corp.authenticate("alice", PASSWORD)).email_verified
     assert identity(linking.authenticate("alice", PASSWORD)).email_verified
@@ -74,7 +74,7 @@ def test_one_may_sign_in_by_any_attribute_that_the_filter_names(
     openldap: OpenLDAP, open_ldap: OpenBackend, typed: str
 ) -> None:
     backend = open_ldap(
-        **openldap_table(
+        **directory_table(
             openldap,
             user_filter="(&(objectClass=inetOrgPerson)(|(uid={username})(mail={username})(cn={username})))",
         )
@@ -84,7 +84,7 @@ def test_one_may_sign_in_by_any_attribute_that_the_filter_names(
 
 
 def test_two_entries_are_one_too_many(openldap: OpenLDAP, open_ldap: OpenBackend) -> None:
-    backend = open_ldap(**openldap_table(openldap, user_base=openldap.base))
+    backend = open_ldap(**directory_table(openldap, user_base=openldap.base))
 
     with openldap.watched() as seen:
         assert reason(backend.authenticate("twin", PASSWORD)) is Reason.AMBIGUOUS
@@ -98,7 +98,7 @@ def test_a_base_bounds_who_may_sign_in(corp: LdapBackend) -> None:
 
 def test_a_filter_bounds_who_may_sign_in(openldap: OpenLDAP, open_ldap: OpenBackend) -> None:
     wanted = "(&(uid={username})(!(employeeType=disabled)))"
-    backend = open_ldap(**openldap_table(openldap, user_filter=wanted))
+    backend = open_ldap(**directory_table(openldap, user_filter=wanted))
 
     assert reason(backend.authenticate("disabled", PASSWORD)) is Reason.UNKNOWN_SUBJECT
 
@@ -136,14 +136,14 @@ def test_a_lock_that_the_server_hides_is_a_wrong_password(
 ) -> None:
     server = start_openldap(Behaviour(hide_lockout=True))
 
-    denied = open_ldap(**openldap_table(server)).authenticate("locked", PASSWORD)
+    denied = open_ldap(**directory_table(server)).authenticate("locked", PASSWORD)
 
     assert reason(denied) is Reason.BAD_CREDENTIAL
 
 
 def test_our_wrong_passwords_are_counted_once_each(openldap: OpenLDAP, open_ldap: OpenBackend) -> None:
     openldap.add_person("victim")
-    backend = open_ldap(**openldap_table(openldap))
+    backend = open_ldap(**directory_table(openldap))
 
     for _ in range(3):
         assert reason(backend.authenticate("victim", "Wrong-1")) is Reason.BAD_CREDENTIAL
@@ -158,7 +158,7 @@ def test_our_wrong_passwords_are_counted_once_each(openldap: OpenLDAP, open_ldap
 @pytest.mark.parametrize("security", ["ldaps", "starttls", "plain"])
 def test_over_every_kind_of_connection(openldap: OpenLDAP, open_ldap: OpenBackend, security: str) -> None:
     url = openldap.tls_url if security == "ldaps" else openldap.url
-    backend = open_ldap(**openldap_table(openldap, servers=[url], start_tls=security == "starttls"))
+    backend = open_ldap(**directory_table(openldap, servers=[url], start_tls=security == "starttls"))
 
     assert backend.authenticate("alice", PASSWORD)
     assert reason(backend.authenticate("alice", "Wrong-1")) is Reason.BAD_CREDENTIAL
@@ -170,8 +170,8 @@ def test_a_server_that_wants_tls_is_an_outage_that_says_so(
     server = start_openldap(Behaviour(require_tls=True))
 
     with pytest.raises(BackendUnavailable, match="start_tls"):
-        open_ldap(**openldap_table(server, servers=[server.url])).authenticate("alice", PASSWORD)
-    assert open_ldap(**openldap_table(server, servers=[server.url], start_tls=True)).authenticate(
+        open_ldap(**directory_table(server, servers=[server.url])).authenticate("alice", PASSWORD)
+    assert open_ldap(**directory_table(server, servers=[server.url], start_tls=True)).authenticate(
         "alice", PASSWORD
     )
 
@@ -180,7 +180,7 @@ def test_without_a_service_account_where_anybody_may_search(
     start_openldap: StartOpenLDAP, open_ldap: OpenBackend
 ) -> None:
     server = start_openldap(Behaviour(anonymous_read=True))
-    backend = open_ldap(**openldap_table(server, **SERVICE_FREE))
+    backend = open_ldap(**directory_table(server, **SERVICE_FREE))
 
     assert isinstance(backend, RevalidatingLdapBackend)
     assert backend.authenticate("alice", PASSWORD)
@@ -191,7 +191,7 @@ def test_without_a_service_account_where_nobody_may_search_nothing_is_learned(
     openldap: OpenLDAP, open_ldap: OpenBackend
 ) -> None:
     with pytest.raises(BackendUnavailable):
-        open_ldap(**openldap_table(openldap, **SERVICE_FREE)).authenticate("alice", PASSWORD)
+        open_ldap(**directory_table(openldap, **SERVICE_FREE)).authenticate("alice", PASSWORD)
 
 
 def test_a_client_certificate_is_a_service_account(
@@ -200,11 +200,11 @@ def test_a_client_certificate_is_a_service_account(
     certificate, key = issue_client(tmp_path, openldap.service_dn)
     files = {"client_certificate": str(certificate), "client_key": str(key)}
 
-    assert open_ldap(**openldap_table(openldap, **SERVICE_FREE, **files)).authenticate("alice", PASSWORD)
+    assert open_ldap(**directory_table(openldap, **SERVICE_FREE, **files)).authenticate("alice", PASSWORD)
 
 
 def test_a_wrong_service_password_is_an_outage(openldap: OpenLDAP, open_ldap: OpenBackend) -> None:
-    backend = open_ldap(**openldap_table(openldap, bind_password="wrong"))
+    backend = open_ldap(**directory_table(openldap, bind_password="wrong"))
 
     with pytest.raises(BackendUnavailable, match="refused") as caught:
         backend.authenticate("alice", PASSWORD)
@@ -214,14 +214,14 @@ def test_a_wrong_service_password_is_an_outage(openldap: OpenLDAP, open_ldap: Op
 @pytest.mark.parametrize("base", [f"ou=nowhere,{OpenLDAP.base}", "dc=elsewhere"])
 def test_a_base_that_is_not_there_is_an_outage(openldap: OpenLDAP, open_ldap: OpenBackend, base: str) -> None:
     with pytest.raises(BackendUnavailable, match="result 32"):
-        open_ldap(**openldap_table(openldap, user_base=base)).authenticate("alice", PASSWORD)
+        open_ldap(**directory_table(openldap, user_base=base)).authenticate("alice", PASSWORD)
 
 
 def test_references_to_other_servers_are_passed_over(
     start_openldap: StartOpenLDAP, open_ldap: OpenBackend
 ) -> None:
     server = start_openldap(Behaviour(referral=True))
-    backend = open_ldap(**openldap_table(server, user_base=server.base))
+    backend = open_ldap(**directory_table(server, user_base=server.base))
 
     assert identity(backend.authenticate("alice", PASSWORD)).username == "alice"
 
@@ -235,7 +235,7 @@ DIRECT = {"user_dn": f"uid={{username}},{OpenLDAP.people_base}"}
 def test_direct_bind_gives_the_same_identity(
     openldap: OpenLDAP, open_ldap: OpenBackend, corp: LdapBackend, keys: dict[str, Any]
 ) -> None:
-    direct = open_ldap(**openldap_table(openldap, **DIRECT, **keys))
+    direct = open_ldap(**directory_table(openldap, **DIRECT, **keys))
 
     assert direct.authenticate("alice", PASSWORD) == corp.authenticate("alice", PASSWORD)
     assert reason(direct.authenticate("alice", "Wrong-1")) is Reason.BAD_CREDENTIAL
@@ -245,7 +245,7 @@ def test_direct_bind_gives_the_same_identity(
 
 def test_direct_bind_heeds_the_filter_after_the_password(openldap: OpenLDAP, open_ldap: OpenBackend) -> None:
     wanted = "(&(uid={username})(!(employeeType=disabled)))"
-    direct = open_ldap(**openldap_table(openldap, **DIRECT, **SERVICE_FREE, user_filter=wanted))
+    direct = open_ldap(**directory_table(openldap, **DIRECT, **SERVICE_FREE, user_filter=wanted))
 
     denied = direct.authenticate("disabled", PASSWORD)
 
@@ -260,7 +260,7 @@ def test_direct_bind_heeds_the_filter_after_the_password(openldap: OpenLDAP, ope
 def test_what_is_typed_never_changes_which_dn_is_bound(
     openldap: OpenLDAP, open_ldap: OpenBackend, typed: str
 ) -> None:
-    direct = open_ldap(**openldap_table(openldap, **DIRECT, **SERVICE_FREE))
+    direct = open_ldap(**directory_table(openldap, **DIRECT, **SERVICE_FREE))
 
     assert reason(direct.authenticate(typed, PASSWORD)) is Reason.BAD_CREDENTIAL
 
@@ -274,8 +274,8 @@ def test_no_password_that_is_none_opens_a_directory_that_takes_them(
 ) -> None:
     """P01 to P13. This server answers a DN and an empty password with success (RFC 4513 section 5.1.2)."""
     server = start_openldap(Behaviour(empty_bind=True))
-    backend = open_ldap(**openldap_table(server))
-    direct = open_ldap(**openldap_table(server, **DIRECT, **SERVICE_FREE))
+    backend = open_ldap(**directory_table(server))
+    direct = open_ldap(**directory_table(server, **DIRECT, **SERVICE_FREE))
 
     assert reason(backend.authenticate("alice", typed)) is Reason.BAD_CREDENTIAL
     assert reason(direct.authenticate("alice", typed)) is Reason.BAD_CREDENTIAL
@@ -351,7 +351,7 @@ def test_many_at_once_are_never_mixed_up(openldap: OpenLDAP, open_ldap: OpenBack
     names = [f"crowd{number}" for number in range(20)]
     for name in names:
         openldap.add_person(name, password=f"Secret-{name}")
-    backend = open_ldap(**openldap_table(openldap, pool_size=4, timeout="20s"))
+    backend = open_ldap(**directory_table(openldap, pool_size=4, timeout="20s"))
 
     def sign_in(turn: int) -> None:
         name = names[turn % len(names)]
@@ -368,6 +368,6 @@ def test_many_at_once_are_never_mixed_up(openldap: OpenLDAP, open_ldap: OpenBack
 
 
 def test_health_is_that_the_base_can_be_seen(openldap: OpenLDAP, open_ldap: OpenBackend) -> None:
-    open_ldap(**openldap_table(openldap)).check_health()
+    open_ldap(**directory_table(openldap)).check_health()
     with pytest.raises(BackendUnavailable):
-        open_ldap(**openldap_table(openldap, user_base="dc=elsewhere")).check_health()
+        open_ldap(**directory_table(openldap, user_base="dc=elsewhere")).check_health()

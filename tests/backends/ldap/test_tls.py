@@ -9,7 +9,7 @@ import pytest
 import trustme
 
 from emolytics.errors import BackendUnavailable
-from tests.backends.ldap.conftest import OpenBackend, StartOpenLDAP, openldap_table
+from tests.backends.ldap.conftest import OpenBackend, StartOpenLDAP, directory_table
 from tests.upstreams.certificates import Flaw
 from tests.upstreams.openldap import OpenLDAP
 from tests.upstreams.people import PASSWORD
@@ -45,7 +45,7 @@ def test_a_flawed_certificate_gets_no_bind(
     flawed: Callable[[str], OpenLDAP], open_ldap: OpenBackend, flaw: str, starttls: bool
 ) -> None:
     server = flawed(flaw)
-    backend = open_ldap(**openldap_table(server, **keys(server, starttls)))
+    backend = open_ldap(**directory_table(server, **keys(server, starttls)))
 
     with server.watched() as seen, pytest.raises(BackendUnavailable, match=WORDS[flaw]):
         backend.authenticate("alice", PASSWORD)
@@ -58,7 +58,7 @@ def test_a_flawed_certificate_gets_no_bind(
 def test_a_ca_that_the_system_does_not_know_must_be_named(
     openldap: OpenLDAP, open_ldap: OpenBackend, starttls: bool
 ) -> None:
-    backend = open_ldap(**openldap_table(openldap, ca_file=None, **keys(openldap, starttls)))
+    backend = open_ldap(**directory_table(openldap, ca_file=None, **keys(openldap, starttls)))
 
     with pytest.raises(BackendUnavailable, match="certificate"):
         backend.authenticate("alice", PASSWORD)
@@ -69,7 +69,7 @@ def test_another_ca_is_not_good_enough(openldap: OpenLDAP, open_ldap: OpenBacken
     trustme.CA().cert_pem.write_to_path(tmp_path / "other.pem")
 
     with pytest.raises(BackendUnavailable, match="certificate"):
-        open_ldap(**openldap_table(openldap, ca_file="other.pem")).authenticate("alice", PASSWORD)
+        open_ldap(**directory_table(openldap, ca_file="other.pem")).authenticate("alice", PASSWORD)
 
 
 def test_insecure_allows_plaintext_and_not_a_flawed_certificate(
@@ -78,21 +78,21 @@ def test_insecure_allows_plaintext_and_not_a_flawed_certificate(
     server = flawed("foreign authority")
 
     with pytest.raises(BackendUnavailable, match="certificate"):
-        open_ldap(**openldap_table(server, insecure=True)).authenticate("alice", PASSWORD)
+        open_ldap(**directory_table(server, insecure=True)).authenticate("alice", PASSWORD)
 
 
 def test_a_host_may_be_named_or_numbered_as_in_the_certificate(
     openldap: OpenLDAP, open_ldap: OpenBackend
 ) -> None:
     for host in ("localhost", "127.0.0.1"):
-        table = openldap_table(openldap, servers=[f"ldaps://{host}:{openldap.tls_port}"])
+        table = directory_table(openldap, servers=[f"ldaps://{host}:{openldap.tls_port}"])
         assert open_ldap(**table).authenticate("alice", PASSWORD)
 
 
 def test_trust_is_each_backend_s_own(openldap: OpenLDAP, open_ldap: OpenBackend) -> None:
     """Flask-AppBuilder sets libldap's process-wide options, under the other threads' feet."""
-    trusting = open_ldap(**openldap_table(openldap))
-    doubting = open_ldap(**openldap_table(openldap, ca_file=None))
+    trusting = open_ldap(**directory_table(openldap))
+    doubting = open_ldap(**directory_table(openldap, ca_file=None))
 
     assert trusting.authenticate("alice", PASSWORD)
     with pytest.raises(BackendUnavailable):
@@ -101,7 +101,7 @@ def test_trust_is_each_backend_s_own(openldap: OpenLDAP, open_ldap: OpenBackend)
 
 
 def test_tls_is_at_least_1_2(openldap: OpenLDAP, open_ldap: OpenBackend) -> None:
-    backend = open_ldap(**openldap_table(openldap))
+    backend = open_ldap(**directory_table(openldap))
 
     assert backend.servers.context.minimum_version >= ssl.TLSVersion.TLSv1_2
     assert backend.servers.context.verify_mode is ssl.CERT_REQUIRED

@@ -6,6 +6,7 @@ it, and at exactly the step that a test wants.
 
 import contextlib
 import socket
+import ssl
 import threading
 from dataclasses import dataclass
 
@@ -32,10 +33,11 @@ class _Pair:
 
 
 class UnreliableLink:
-    """Forwards ldap:// to a server's port. `url` stays the same for ever."""
+    """Forwards ldap:// to a server's port, over TLS if that port is one for ldaps. `url` stays the same."""
 
-    def __init__(self, target: int) -> None:
+    def __init__(self, target: int, *, tls: bool = False) -> None:
         self._target = target
+        self._tls = tls
         self._port = free_port()
         self._lock = threading.Lock()
         self._pairs: list[_Pair] = []
@@ -123,10 +125,18 @@ class UnreliableLink:
                 self._break()
                 return False
         if pair.server is None:
-            pair.server = socket.create_connection((HOST, self._target))
+            pair.server = self._connect()
             threading.Thread(target=self._bring_back, args=[pair.server, pair.client], daemon=True).start()
         pair.server.sendall(frame)
         return True
+
+    def _connect(self) -> socket.socket:
+        server = socket.create_connection((HOST, self._target))
+        if not self._tls:
+            return server
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        return context.wrap_socket(server)
 
     def _bring_back(self, server: socket.socket, client: socket.socket) -> None:
         with contextlib.suppress(OSError):

@@ -1,0 +1,47 @@
+"""The portal as `emolytics run` serves it: a process of its own, on SQLite, with people who have passwords."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.upstreams.process import HOST, ServerProcess
+
+EMOLYTICS = Path(sys.executable).with_name("emolytics")
+
+_SETTINGS = """\
+[emolytics]
+title = "Acme"
+database = "sqlite:///emolytics.db"
+secret_key = { file = "secret_key" }
+
+[emolytics.hashing]
+cost = 4
+
+[emolytics.roles]
+admin = ["local:admins"]
+
+[backends.local]
+type = "local"
+"""
+
+
+class PortalProcess(ServerProcess):
+    """`emolytics run` in an empty folder with settings of its own."""
+
+    @property
+    def url(self) -> str:
+        return f"http://{HOST}:{self.port}"
+
+    def prepare(self) -> None:
+        (self.directory / "settings.toml").write_text(_SETTINGS)
+
+    def command(self) -> Sequence[str | Path]:
+        return EMOLYTICS, "run", "--port", str(self.port)
+
+    def add_user(self, username: str, password: str, *options: str) -> None:
+        """Make an account, as an operator does it beside the running portal."""
+        self.emolytics("user", "add", username, "--password-stdin", *options, stdin=password)
+
+    def emolytics(self, *words: str, stdin: str = "") -> str:
+        """The output of a command; `ServerError` with that output when it fails."""
+        return self.run(EMOLYTICS, *words, stdin=stdin)
