@@ -11,6 +11,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from tests.upstreams.canaille import Canaille
 from tests.upstreams.install import NEEDS, ON_CI, install_command, node_modules_current
 from tests.upstreams.mariadb import MariaDB
 from tests.upstreams.oidc_provider import OidcProvider
@@ -120,6 +121,13 @@ def oidc_provider() -> Iterator[OidcProvider]:
     """A running OpenID provider. A test registers its own addresses, and changes only people of its own."""
     require("node")
     with OidcProvider() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def canaille() -> Iterator[Canaille]:
+    """A running Canaille."""
+    with Canaille() as server:
         yield server
 
 
