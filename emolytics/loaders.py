@@ -65,7 +65,7 @@ def install(manager: LoginManager, core: Core) -> None:
 
     @manager.request_loader  # type: ignore[untyped-decorator]
     def load_user_from_request(asking: Request) -> User | None:
-        return recognise(core, asking)
+        return _recognised_once(core, asking)
 
 
 class _AnyCase(Mapping[str, str]):
@@ -111,10 +111,17 @@ def recognise_first(core: Core, asking: Request) -> None:
     Flask-Login would not ask its request loader beside a remember cookie, and a session of one person must
     not go on under the header of another (CVE-2014-0482).
     """
-    user = recognise(core, asking)
+    user = _recognised_once(core, asking)
     if user is not None:
         g._login_user = user  # noqa: SLF001 - where Flask-Login keeps it; it has no public way to say so
         user_loaded_from_request.send(current_app._get_current_object(), user=user)  # type: ignore[attr-defined]  # noqa: SLF001
+
+
+def _recognised_once(core: Core, asking: Request) -> User | None:
+    if "emolytics_recognised" not in g:
+        g.emolytics_recognised = recognise(core, asking)
+    user: User | None = g.emolytics_recognised
+    return user
 
 
 def _peer(asking: Request) -> str:
