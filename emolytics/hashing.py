@@ -62,7 +62,8 @@ class Hasher:
 
     def verify(self, stored: str | None, password: str) -> Verdict:
         """Compare, in the same time whatever was wrong: no hash, a broken one, an old one. Raises `Overloaded`."""
-        return self._run(lambda: self._verify(stored or "", password.encode()))
+        # Half a surrogate pair, which no stored password has, is wrong like any other: no error of its own.
+        return self._run(lambda: self._verify(stored or "", password.encode("utf-8", "surrogatepass")))
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)

@@ -89,8 +89,9 @@ class BackendSuite(Generic[B, U]):
             written = (vars(base).get(name) for base in cls.__mro__)
             test = next((found for found in written if found is not None), None)
             needed: tuple[str, ...] = getattr(test, "needs", ())
-            if needed and name not in vars(cls):
-                setattr(cls, name, test if all(getattr(cls, ability) for ability in needed) else None)
+            wanted = test if all(getattr(cls, ability) for ability in needed) else None
+            if needed and getattr(cls, name) is not wanted and name not in vars(cls):
+                setattr(cls, name, wanted)
 
     def attempt(self, backend: B, upstream: U, person: Person) -> Callable[[], Outcome | None]:
         """Do all that comes before the backend is asked for its verdict, and return the asking."""
