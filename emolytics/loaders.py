@@ -87,9 +87,33 @@ class _AnyCase(Mapping[str, str]):
 def recognise(core: Core, asking: Request) -> User | None:
     """The person whom the first request backend that feels addressed vouches for; None means nobody.
 
-    Raises `BackendUnavailable` when none recognised the person and one that was addressed did not answer:
-    to say "sign in" then would take an outage for a denial.
+    Asked once a request. Raises `BackendUnavailable` when none recognised the person and one that was
+    addressed did not answer: to say "sign in" then would take an outage for a denial.
     """
+    if "emolytics_recognised" not in g:
+        g.emolytics_recognised = _first_word(core, asking)
+    found: User | BackendUnavailable | None = g.emolytics_recognised
+    if isinstance(found, BackendUnavailable):
+        raise found
+    return found
+
+
+def recognise_first(core: Core, asking: Request) -> None:
+    """Let a request backend's word stand for this request, whatever cookies came along.
+
+    Flask-Login would not ask its request loader beside a remember cookie, and a session of one person must
+    not go on under the header of another (CVE-2014-0482).
+    """
+    try:
+        user = recognise(core, asking)
+    except BackendUnavailable:
+        return  # a session may still say who it is; where there is none, the request loader raises it again
+    if user is not None:
+        g._login_user = user  # noqa: SLF001 - where Flask-Login keeps it; it has no public way to say so
+        user_loaded_from_request.send(current_app._get_current_object(), user=user)  # type: ignore[attr-defined]  # noqa: SLF001
+
+
+def _first_word(core: Core, asking: Request) -> User | BackendUnavailable | None:
     outage: BackendUnavailable | None = None
     for backend in core.request_backends():
         try:
@@ -100,27 +124,7 @@ def recognise(core: Core, asking: Request) -> User | None:
             continue
         if outcome is not None:
             return _admit(core, backend.name, outcome)
-    if outage is not None:
-        raise outage
-    return None
-
-
-def recognise_first(core: Core, asking: Request) -> None:
-    """Let a request backend's word stand for this request, whatever cookies came along.
-
-    Flask-Login would not ask its request loader beside a remember cookie, and a session of one person must
-    not go on under the header of another (CVE-2014-0482).
-    """
-    user = recognise(core, asking)
-    if user is not None:
-        g._login_user = user  # noqa: SLF001 - where Flask-Login keeps it; it has no public way to say so
-        user_loaded_from_request.send(current_app._get_current_object(), user=user)  # type: ignore[attr-defined]  # noqa: SLF001
-
-
-def _peer(asking: Request) -> str:
-    """Who is at the other end of the connection, whatever X-Forwarded-For says."""
-    untouched = asking.environ.get("werkzeug.proxy_fix.orig", asking.environ)
-    return str(untouched.get("REMOTE_ADDR") or "")
+    return outage
 
 
 def _ask(backend: RequestBackend, asking: Request) -> Outcome | None:
@@ -131,6 +135,12 @@ def _ask(backend: RequestBackend, asking: Request) -> Outcome | None:
     except Exception as fault:
         log.exception("backend %s failed", backend.name)
         raise BackendMisbehaved(f"unexpected {type(fault).__name__}") from fault
+
+
+def _peer(asking: Request) -> str:
+    """Who is at the other end of the connection, whatever X-Forwarded-For says."""
+    untouched = asking.environ.get("werkzeug.proxy_fix.orig", asking.environ)
+    return str(untouched.get("REMOTE_ADDR") or "")
 
 
 def _admit(core: Core, backend: str, outcome: Outcome) -> User | None:

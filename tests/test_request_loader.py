@@ -42,13 +42,13 @@ class BadgeBackend:
     def authenticate_request(self, headers: Mapping[str, str], remote_addr: str) -> Outcome | None:
         self.seen.append((headers, remote_addr))
         badge = headers.get("X-Badge")
-        if badge is None:
+        if not badge:
             return None
-        answer = self.answers.get(badge)
+        groups = tuple(filter(None, headers.get("X-Groups", "").split(",")))
+        answer = self.answers.get(badge, Authenticated(Identity(self.name, badge, badge, groups=groups)))
         if isinstance(answer, Exception):
             raise answer
-        groups = tuple(filter(None, headers.get("X-Groups", "").split(",")))
-        return answer or Authenticated(Identity(self.name, badge, badge, groups=groups))
+        return answer
 
 
 class PassBackend(BadgeBackend):
@@ -165,10 +165,26 @@ def test_an_outage_of_one_leaves_the_others_serving(badges: Portal) -> None:
     assert signed_in.get_json()["username"] == "bob"
 
 
-def test_a_session_goes_before_a_header(badges: Portal) -> None:
+def test_a_header_goes_before_a_session_which_is_there_again_without_it(badges: Portal) -> None:
+    """CVE-2014-0482: nobody goes on in one person's session under the header of another."""
+    client = badges.signed_in("bob", remember="1")
+
+    assert client.get("/me", headers=ADA).get_json()["username"] == "ada"
+    assert (me(client) or {})["username"] == "bob"
+
+
+@pytest.mark.parametrize("badge", ["forged", "disabled"])
+def test_a_header_that_is_refused_leaves_the_session(badges: Portal, badge: str) -> None:
     client = badges.signed_in("bob")
 
-    assert client.get("/me", headers=ADA).get_json()["username"] == "bob"
+    assert client.get("/me", headers={"X-Badge": badge}).get_json()["username"] == "bob"
+
+
+def test_a_backend_is_asked_once_a_request(badges: Portal) -> None:
+    badges.client().get("/account", headers={"X-Badge": "forged"})
+
+    assert len(badges.core.backends["badges"].seen) == 1  # type: ignore[attr-defined]
+    assert [event for event, _ in badges.events()].count("denied") == 1
 
 
 def test_somebody_disabled_here_is_nobody(badges: Portal) -> None:

@@ -44,7 +44,7 @@ class LocalBackend:
             account = self._accounts.by_subject(held.identity.subject)
         except StoreUnavailable as error:
             raise BackendUnavailable(str(error)) from error
-        if account is None:
+        if account is None or account.identity.issuer != held.identity.issuer:
             return Denied(Reason.UNKNOWN_SUBJECT, "the local account is gone")
         return Authenticated(account.identity, held.retained, held.upstream_session)
 
