@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from emolytics import migrations
@@ -14,6 +15,10 @@ from emolytics.database import Database
 from tests.portal import Portal, settings_for
 
 pytest_plugins = ["tests.upstreams.fixtures"]
+
+# A machine that is busy is no fault of the code under test.
+hypothesis.settings.register_profile("suite", hypothesis.settings.default, deadline=None)
+hypothesis.settings.load_profile("suite")
 
 DATABASES = ("sqlite", "postgresql", "mariadb")
 

@@ -124,9 +124,8 @@ class LdapBackend:
     def _find_bound(
         self, username: str, name: str, bind: Callable[[str], Denied | None], ask: Ask
     ) -> Outcome:
-        person = (
-            self.people.at(name, ask) if self.people.direct_name_is_dn else self.people.by_name(username, ask)
-        )
+        person = self.people.bound(name, username, ask)
+
         if isinstance(person, Denied):
             detail = f"the bind as {name} was right, but then: {person.detail}"
             reason = Reason.AMBIGUOUS if person.reason is Reason.AMBIGUOUS else Reason.NOT_ALLOWED
