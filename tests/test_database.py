@@ -474,13 +474,13 @@ class TestThePriceOfARequest:
     def test_nothing_else_goes_over_the_wire(
         self,
         make_portal: Callable[..., Portal],
-        new_database_url: Callable[[str], str],
+        migrated_url: Callable[[str], str],
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         """MariaDB's driver shows what SQLAlchemy's events do not: a ROLLBACK when a connection is given back."""
         import pymysql.connections  # type: ignore[import-untyped]
 
-        portal = make_portal(new_database_url("mariadb"))
+        portal = make_portal(migrated_url("mariadb"))
         portal.add_user("ada")
         ada = portal.signed_in()
         sent: list[bytes] = []
@@ -534,10 +534,9 @@ class TestThePriceOfARequest:
         kind: str,
         wanted: sa.Select[Any],
         make_portal: Callable[..., Portal],
-        new_database_url: Callable[[str], str],
+        migrated_url: Callable[[str], str],
     ) -> None:
-        database = Database(new_database_url(kind))
-        migrations.upgrade(database)
+        database = Database(migrated_url(kind))
         values = dict.fromkeys(wanted.compile().params, "x")
 
         with database.engine.connect() as connection:
@@ -599,11 +598,11 @@ class TestThePortalDuringAnOutage:
         self,
         kind: str,
         make_portal: Callable[..., Portal],
-        new_database_url: Callable[[str], str],
+        migrated_url: Callable[[str], str],
         request: pytest.FixtureRequest,
     ) -> None:
         server: ServerProcess = request.getfixturevalue(f"{kind}_server")
-        portal = make_portal(new_database_url(kind))
+        portal = make_portal(migrated_url(kind))
         portal.add_user("ada")
         ada = portal.signed_in()
         with server.killed():

@@ -10,7 +10,7 @@ from threading import Barrier
 import pytest
 from sqlalchemy import insert
 
-from emolytics import migrations, sweeping
+from emolytics import sweeping
 from emolytics.database import Database
 from emolytics.schema import throttle_counters
 from emolytics.settings import LimitSettings
@@ -92,13 +92,10 @@ class TestTheNumber:
 
 
 @pytest.fixture(params=DATABASES)
-def workers(
-    request: pytest.FixtureRequest, new_database_url: Callable[[str], str]
-) -> Iterator[list[Throttle]]:
+def workers(request: pytest.FixtureRequest, migrated_url: Callable[[str], str]) -> Iterator[list[Throttle]]:
     """Two workers on one database, of each kind in turn."""
-    url = new_database_url(request.param)
+    url = migrated_url(request.param)
     databases = [Database(url), Database(url)]
-    migrations.upgrade(databases[0])
     yield [Throttle(database, limits(failures=10, address_failures=500)) for database in databases]
     for database in databases:
         database.close()
