@@ -35,7 +35,7 @@ ROUTE_WORDS = frozenset(
     | {"static", "verify"}
 )
 _TABLES = frozenset({"emolytics", "backends"})
-_ROLE = r"[\w.:@/+-]{1,64}"
+ROLE = r"[\w.:@/+-]{1,64}"
 _YEAR = timedelta(days=366)
 
 
@@ -57,7 +57,7 @@ def _given(value: Any) -> Any:
 
 
 def _role(value: str) -> str:
-    if not re.fullmatch(_ROLE, value):
+    if not re.fullmatch(ROLE, value):
         raise ValueError("a role is 1 to 64 letters, digits and _ . : @ / + -")
     return value
 
@@ -73,7 +73,7 @@ def _rule(value: str, info: ValidationInfo) -> str:
 
 
 Lasting = Annotated[Duration, AfterValidator(_lasting)]
-RoleName = Annotated[str, AfterValidator(_role), WithJsonSchema({"type": "string", "pattern": f"^{_ROLE}$"})]
+RoleName = Annotated[str, AfterValidator(_role), WithJsonSchema({"type": "string", "pattern": f"^{ROLE}$"})]
 RoleRule = Annotated[
     str, AfterValidator(_rule), WithJsonSchema({"type": "string", "pattern": f"^{BACKEND_NAME}:.+$"})
 ]

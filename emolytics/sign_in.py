@@ -5,12 +5,10 @@ contract: throttle, backend, may this person enter, then one transaction that le
 """
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeVar
 
-from sqlalchemy import Connection, exc
+from sqlalchemy import Connection
 
 from emolytics import roles
 from emolytics.audit import Audit, Client, Event, Record
@@ -19,17 +17,16 @@ from emolytics.database import Database
 from emolytics.errors import InvalidName
 from emolytics.identity import Authenticated, Denied, Identity, Reason
 from emolytics.names import canonical, prepare
+from emolytics.schema import fits, sessions
 from emolytics.sessions import Sessions
 from emolytics.settings import Settings
+from emolytics.sweeping import Sweeper
 from emolytics.throttle import Throttle, Ticket, TooMany
 from emolytics.user import User
 from emolytics.users import Provisioned, Users
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
-_TRIES_TO_PROVISION = 5
 _LONGEST_PASSWORD = 4096
 
 
@@ -94,6 +91,7 @@ class SignIn:
         self._sessions = sessions
         self._throttle = throttle
         self._audit = audit
+        self._sweeper = Sweeper(database)
 
     def with_password(
         self,
@@ -125,7 +123,10 @@ class SignIn:
         replaces: int | None = None,
     ) -> Result:
         """Turn a proven identity into a user and a session. Raises `StoreUnavailable`."""
-        result = self._retried(lambda: self._enter(backend, outcome, client, remember, replaces))
+        self._sweeper.sweep_now_and_then()
+        result = self._database.run(
+            lambda connection: self._enter(connection, backend, outcome, client, remember, replaces)
+        )
         if isinstance(result, Refused):
             record = Record(Event.DENIED, client, outcome.identity.username, backend, reason=result.code)
             self._audit.note(record)
@@ -139,22 +140,15 @@ class SignIn:
         identity = outcome.identity
         user = self._users.by_identity(identity)
         if user is None or user.groups != identity.groups:
-            if self._retried(lambda: self._provision(backend, identity)) is None:
+            if self._database.run(lambda connection: self._provision(connection, backend, identity)) is None:
                 return None
             user = self._users.by_identity(identity)
         return user
 
-    def _provision(self, backend: str, identity: Identity) -> Provisioned | None:
-        with self._database.transaction() as connection:
-            return self._provision_within(connection, backend, identity)
-
-    def _provision_within(
-        self, connection: Connection, backend: str, identity: Identity
-    ) -> Provisioned | None:
+    def _provision(self, connection: Connection, backend: str, identity: Identity) -> Provisioned | None:
         person = Users.provision(connection, backend, identity, create=self._options[backend].create_users)
         if person is not None:
-            granted = roles.by_rules(self._settings.roles, backend, identity.groups)
-            roles.sync(connection, person.user_id, backend, granted, self._settings.default_roles)
+            roles.sync(connection, person.user_id, self._settings, backend, identity.groups)
         return person
 
     def _ask(self, username: str, password: str) -> Answer:
@@ -169,6 +163,7 @@ class SignIn:
         return self._chain.ask(name, password)
 
     def _deny(self, answer: Answer, denied: Denied, username: str, client: Client, ticket: Ticket) -> Refused:
+        self._sweeper.sweep_now_and_then()
         if answer.outages and not answer.password_checked:
             self._throttle.give_back(ticket)
         for name, outage in answer.outages:
@@ -185,21 +180,29 @@ class SignIn:
         return Refused(Refusal.INVALID_CREDENTIALS)
 
     def _enter(
-        self, backend: str, outcome: Authenticated, client: Client, remember: bool, replaces: int | None
+        self,
+        connection: Connection,
+        backend: str,
+        outcome: Authenticated,
+        client: Client,
+        remember: bool,
+        replaces: int | None,
     ) -> Result:
-        identity = outcome.identity
-        with self._database.transaction() as connection:
-            person = self._provision_within(connection, backend, identity)
-            if person is None:
-                return Refused(Refusal.ACCESS_DENIED)
-            if person.disabled:
-                return Refused(Refusal.ACCOUNT_DISABLED)
-            token = self._sessions.start(
-                connection, person.user_id, person.identity_id, outcome, client, remember=remember
-            )
-            if replaces is not None:
-                self._sessions.end_one(connection, replaces)
-            self._record(connection, backend, person, client)
+        upstream = outcome.upstream_session
+        if upstream and not fits(sessions.c.upstream_session, upstream):
+            log.error("backend %s names its session by what cannot be kept", backend)
+            return Refused(Refusal.ACCESS_DENIED)
+        person = self._provision(connection, backend, outcome.identity)
+        if person is None:
+            return Refused(Refusal.ACCESS_DENIED)
+        if person.disabled:
+            return Refused(Refusal.ACCOUNT_DISABLED)
+        token = self._sessions.start(
+            connection, person.user_id, person.identity_id, outcome, client, remember=remember
+        )
+        if replaces is not None:
+            self._sessions.end_one(connection, replaces)
+        self._record(connection, backend, person, client)
         return SignedIn(token, person.user_id)
 
     def _record(self, connection: Connection, backend: str, person: Provisioned, client: Client) -> None:
@@ -211,16 +214,6 @@ class SignIn:
         self._audit.within(
             connection, Record(Event.SIGNED_IN, client, person.username, backend, person.user_id)
         )
-
-    @staticmethod
-    def _retried(work: Callable[[], T]) -> T:
-        """Two first sign-ins of one person, or two takers of one name, collide in a unique index: look again."""
-        for _ in range(_TRIES_TO_PROVISION - 1):
-            try:
-                return work()
-            except exc.IntegrityError:
-                continue
-        return work()
 
 
 def _account_key(username: str) -> str:

@@ -57,14 +57,16 @@ class LocalBackend:
         if account is None:
             raise BackendUnavailable("the local account is gone")
         self._policy.check(password, about=_about(account.identity))
-        self._accounts.set_hash(subject, self._hasher.hash(password))
+        self._accounts.set_password(subject, self._hasher.hash(password))
 
     def change_password(self, subject: str, current: str, new: str) -> Denied | None:
         account = self._accounts.by_subject(subject)
         if not self._hasher.verify(account.password_hash if account else None, current) or account is None:
             return Denied(Reason.BAD_CREDENTIAL, "wrong current password", subject=subject)
         self._policy.check(new, about=_about(account.identity))
-        self._accounts.set_hash(subject, self._hasher.hash(new))
+        # Whoever shows a password that an operator has replaced meanwhile does not replace it again.
+        if not self._accounts.set_password(subject, self._hasher.hash(new), instead_of=account.password_hash):
+            return Denied(Reason.BAD_CREDENTIAL, "the password was changed meanwhile", subject=subject)
         return None
 
     def remove_account(self, subject: str) -> None:
@@ -106,7 +108,7 @@ class LocalBackend:
 
     def _upgrade(self, account: Account, replacement: str) -> None:
         try:
-            self._accounts.set_hash(account.identity.subject, replacement, instead_of=account.password_hash)
+            self._accounts.upgrade(account.identity.subject, replacement, instead_of=account.password_hash)
         except StoreUnavailable:
             return  # the old hash still serves; the next sign-in tries again
 
