@@ -112,7 +112,9 @@ def test_what_the_wheel_depends_on_is_what_was_locked(metadata: Message) -> None
     declared = [Requirement(text) for text in metadata.get_all("Requires-Dist") or []]
     always = {each.name: each for each in declared if "extra" not in str(each.marker)}
     asked = (Requirement(line) for line in (ROOT / "requirements/run.in").read_text().splitlines())
-    locked = dict(re.findall(r"^([\w.-]+)==([\w.]+)", (ROOT / "requirements/run.txt").read_text(), re.M))
+    locked = dict(
+        re.findall(r"^([\w.-]+)==([\w.]+)", (ROOT / "requirements/run.txt").read_text(), re.MULTILINE)
+    )
 
     assert {each.name for each in asked} == set(always)
     for name, requirement in always.items():
