@@ -59,6 +59,14 @@ class SignedIn:
     user_id: int
 
 
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """The password is right: what the backend of this name says of the person. Whether they may enter is open."""
+
+    backend: str
+    outcome: Authenticated
+
+
 Result = SignedIn | Refused
 
 REFUSAL_FOR = {
@@ -103,15 +111,24 @@ class SignIn:
         replaces: int | None = None,
     ) -> Result:
         """Judge a name and a password. `replaces` is the session that this browser had. Raises `StoreUnavailable`."""
-        ticket = self._throttle.admit(_account_key(username), client.address)
+        proven = self.prove(username, password, client)
+        if isinstance(proven, Refused):
+            return proven
+        return self.admit(proven.backend, proven.outcome, client, remember=remember, replaces=replaces)
+
+    def prove(
+        self, username: str, password: str, client: Client, chain: Chain | None = None
+    ) -> Proven | Refused:
+        """Judge a name and a password, counted by the throttle, and let nobody in yet. Raises `StoreUnavailable`."""
+        ticket = self._throttle.admit(account_key(username), client.address)
         if isinstance(ticket, TooMany):
             self._audit.note(Record(Event.THROTTLED, client, username))
             return Refused(Refusal.TOO_MANY_ATTEMPTS, retry_after=ticket.retry_after)
-        answer = self._ask(username, password)
+        answer = self._ask(username, password, chain or self._chain)
         if isinstance(answer.outcome, Denied):
             return self._deny(answer, answer.outcome, username, client, ticket)
         self._throttle.give_back(ticket)
-        return self.admit(answer.backend, answer.outcome, client, remember=remember, replaces=replaces)
+        return Proven(answer.backend, answer.outcome)
 
     def admit(
         self,
@@ -151,7 +168,7 @@ class SignIn:
             roles.sync(connection, person.user_id, self._settings, backend, identity.groups)
         return person
 
-    def _ask(self, username: str, password: str) -> Answer:
+    def _ask(self, username: str, password: str, chain: Chain) -> Answer:
         try:
             name = prepare(username)
         except InvalidName as error:
@@ -160,7 +177,7 @@ class SignIn:
             name = "\N{REPLACEMENT CHARACTER}"
         if not _can_be_a_password(password):
             password, name = "\N{REPLACEMENT CHARACTER}", "\N{REPLACEMENT CHARACTER}"
-        return self._chain.ask(name, password)
+        return chain.ask(name, password)
 
     def _deny(self, answer: Answer, denied: Denied, username: str, client: Client, ticket: Ticket) -> Refused:
         self._sweeper.sweep_now_and_then()
@@ -216,7 +233,8 @@ class SignIn:
         )
 
 
-def _account_key(username: str) -> str:
+def account_key(username: str) -> str:
+    """The name under which the throttle counts this one: that of all its spellings."""
     try:
         return canonical(username)
     except InvalidName:

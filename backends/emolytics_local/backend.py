@@ -1,5 +1,6 @@
 """Checks passwords of local accounts, in the same time whatever was wrong."""
 
+import hashlib
 from collections.abc import Iterable
 
 from emolytics.backend import Context, Finding
@@ -9,7 +10,7 @@ from emolytics_local.accounts import Account, Accounts
 
 
 class LocalBackend:
-    """Matches `PasswordBackend`, `Revalidates`, `KeepsAccounts` and `Diagnoses`."""
+    """Matches `PasswordBackend`, `Revalidates`, `KeepsAccounts`, `DatesCredentials` and `Diagnoses`."""
 
     def __init__(self, context: Context, issuer: str) -> None:
         self.name = context.name
@@ -47,6 +48,12 @@ class LocalBackend:
         if account is None or account.identity.issuer != held.identity.issuer:
             return Denied(Reason.UNKNOWN_SUBJECT, "the local account is gone")
         return Authenticated(account.identity, held.retained, held.upstream_session)
+
+    def credential_epoch(self, username: str) -> str:
+        account = self._find(username)
+        if account is None:
+            return ""
+        return hashlib.sha256(f"{account.password_hash}\0{account.must_change}".encode()).hexdigest()
 
     def add_account(self, account: Identity, password: str) -> Identity:
         self._policy.check(password, about=_about(account))
