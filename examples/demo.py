@@ -54,6 +54,7 @@ label = "Acme SSO"
 issuer = "{provider.issuer}"
 client_id = "basic"
 client_secret = "{client_secret}"
+scopes = ["openid", "profile", "email", "groups"]
 
 [backends.tokens]
 type = "token"
