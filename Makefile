@@ -4,7 +4,7 @@ PORT ?= 8000
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help run test check format lock clean python
+.PHONY: help run demo test check format lock clean python
 
 # Quiet but for errors; --isolated is not used, for a machine's own settings say where its packages come from.
 PIP = $(BIN)/python -m pip install -qq --disable-pip-version-check --no-input
@@ -13,6 +13,7 @@ NOT_INSTALLED = { \
 
 help:
 	@echo "make run     serve the sign-in portal on http://127.0.0.1:$(PORT)"
+	@echo "make demo    the portal with a real directory and a real OpenID provider beside it"
 	@echo "make test    run the whole suite against real servers"
 	@echo "make check   formatter, linter, types"
 	@echo "make format  let the formatter and the linter mend what they can"
@@ -51,6 +52,10 @@ run: $(VENV)/run.stamp
 	@exec $(BIN)/emolytics --settings settings.toml run --port $(PORT)
 
 # A worker for each processor; a worker keeps the tests of one file together, and with them the servers they share.
+demo: $(VENV)/dev.stamp
+	@$(BIN)/python tests/upstreams/install.py
+	@PORT=$(PORT) exec $(BIN)/python examples/demo.py
+
 test: $(VENV)/dev.stamp
 	@$(BIN)/python tests/upstreams/install.py
 	@exec $(BIN)/python -m pytest --numprocesses=auto --dist=loadscope $(PYTEST)

@@ -62,7 +62,7 @@ _BY_STATUS = {
 
 
 # Documents that are JSON whoever asks, their errors too.
-_FOR_PROGRAMS = {"emolytics.me"}
+_FOR_PROGRAMS = {"emolytics.me", "emolytics.verify"}
 
 
 def wants_json() -> bool:

@@ -11,14 +11,18 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, insert
+from sqlalchemy import Column, Connection, insert
 
-from emolytics.database import Database
-from emolytics.errors import StoreUnavailable
-from emolytics.schema import audit_events
+from emolytics.database import Database, after_commit
+from emolytics.errors import InvalidName, StoreUnavailable
+from emolytics.logs import AUDIT_TRAIL
+from emolytics.names import canonical
+from emolytics.schema import audit_events as table
+from emolytics.schema import fit
 from emolytics.times import iso
 
-log = logging.getLogger("emolytics.audit")
+log = logging.getLogger("emolytics")
+trail = logging.getLogger(AUDIT_TRAIL)
 
 
 class Event(StrEnum):
@@ -54,7 +58,7 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One thing that happened."""
+    """One thing that happened. The name is kept in its canonical form, so that one search finds all spellings."""
 
     event: Event
     client: Client = field(default_factory=Client)
@@ -68,26 +72,26 @@ class Record:
         return {
             "at": at,
             "event": self.event.value,
-            "reason": _short(self.reason, 64),
+            "reason": _short(table.c.reason, self.reason),
             "user_id": self.user_id,
-            "username": _short(self.username, 256),
-            "backend": _short(self.backend, 64),
-            "address": _short(self.client.address, 64),
-            "request_id": _short(self.client.request_id, 64),
-            "detail": json.dumps({key: _short(value, 500) for key, value in self.detail.items()}),
+            "username": _short(table.c.username, name_in_trail(self.username)),
+            "backend": _short(table.c.backend, self.backend),
+            "address": _short(table.c.address, self.client.address),
+            "request_id": _short(table.c.request_id, self.client.request_id),
+            "detail": json.dumps({key: _cut(value, 500) for key, value in self.detail.items()}),
         }
 
 
 class Audit:
-    """Writes records; `within` joins the caller's transaction: a change and its record stand or fall together."""
+    """Writes records. `within` joins the caller's transaction: change, row and line stand or fall together."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def within(self, connection: Connection, record: Record) -> None:
         row = record.as_row(int(time.time()))
-        connection.execute(insert(audit_events), row)
-        _write_line(row)
+        connection.execute(insert(table), row)
+        after_commit(connection, lambda: _write_line(row))
 
     def note(self, record: Record) -> None:
         """A record of its own. Never raises: what is being recorded matters more than that it was."""
@@ -95,17 +99,28 @@ class Audit:
         _write_line(row)
         try:
             with self._database.read() as connection:
-                connection.execute(insert(audit_events), row)
+                connection.execute(insert(table), row)
         except StoreUnavailable:
             log.warning("the event above is only in this log: the database did not answer")
 
 
 def _write_line(row: dict[str, Any]) -> None:
     line = {**row, "at": iso(row["at"]), "detail": json.loads(row["detail"])}
-    log.info("%s", json.dumps({key: value for key, value in line.items() if value not in ("", None, {})}))
+    trail.info("%s", json.dumps({key: value for key, value in line.items() if value not in ("", None, {})}))
 
 
-def _short(text: str, length: int) -> str:
-    # PostgreSQL stores neither NUL nor lone surrogates.
-    clean = text.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
-    return clean if len(clean) <= length else clean[: length - 1] + "…"
+def name_in_trail(typed: str) -> str:
+    """The name as records hold it: canonical, or as typed if it cannot be a name."""
+    try:
+        return canonical(typed)
+    except InvalidName:
+        return typed
+
+
+def _short(column: Column[str], text: str) -> str:
+    length = getattr(column.type, "length", None) or 0
+    return fit(column, _cut(text, length))
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"

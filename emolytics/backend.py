@@ -100,6 +100,14 @@ class KeepsAccounts(Backend, Protocol):
         """Forget the account and its password."""
 
 
+@runtime_checkable
+class DatesCredentials(Backend, Protocol):
+    """Can tell whether a password that was right a moment ago may have changed since."""
+
+    def credential_epoch(self, username: str) -> str:
+        """A text that is another one as soon as the account's credential is; "" for a name without an account."""
+
+
 @dataclass(frozen=True, slots=True)
 class ApiToken:
     """A token without its secret. Times are in seconds since the epoch; `last_used_at` 0 means never."""

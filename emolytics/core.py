@@ -1,12 +1,14 @@
 """Puts the parts together, once per process, from the settings. Knows no Flask."""
 
 import re
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
 from emolytics.audit import Audit
 from emolytics.backend import Context, IssuesTokens, PasswordBackend, RedirectBackend, RequestBackend
+from emolytics.basic import Basic
 from emolytics.chain import Chain, Link
 from emolytics.database import Database
 from emolytics.hashing import Hasher
@@ -47,8 +49,15 @@ class Core:
         self._opened = open_backends(settings, self._context)
         self.backends = {each.name: each.backend for each in self._opened}
         self.sign_in = SignIn(
-            settings, self.database, self._chain(), self.users, self.sessions, self.throttle, self.audit
+            settings,
+            self.database,
+            self._chain(self.password_backends()),
+            self.users,
+            self.sessions,
+            self.throttle,
+            self.audit,
         )
+        self.basic = self._basic()
 
         self.revalidation = Revalidation(settings, self.database, self.sessions, self.audit, self.backends)
 
@@ -57,10 +66,16 @@ class Core:
             name, self.settings.folder, self.database, self.hasher, self.policy, self.settings.public_url
         )
 
-    def _chain(self) -> Chain:
+    def _chain(self, asked: Sequence[PasswordBackend]) -> Chain:
         patterns = {name: re.compile(options.usernames) for name, options in self._options.items()}
-        asked = self.password_backends()
         return Chain([Link(backend, patterns[backend.name]) for backend in asked])
+
+    def _basic(self) -> Basic | None:
+        asked = [backend for backend in self.password_backends() if self._options[backend.name].basic]
+        if not asked:
+            return None
+        by_name = {backend.name: backend for backend in asked}
+        return Basic(self.sign_in, self.users, self.audit, self._chain(asked), by_name)
 
     def password_backends(self) -> list[PasswordBackend]:
         return [backend for backend in self.backends.values() if isinstance(backend, PasswordBackend)]

@@ -145,10 +145,11 @@ def _translated() -> Iterator[None]:
         raise
     except (exc.DBAPIError, exc.TimeoutError, exc.DisconnectionError) as error:
         cause = getattr(error, "orig", None) or error
+        if _was_in_the_way(cause):
+            raise _Conflict("another transaction was in the way") from None
         # The statement's values may be personal: only the driver's own sentence is told.
         log.error("the database did not answer: %s", " ".join(str(cause).split()))  # noqa: TRY400
-        kind = _Conflict if _was_in_the_way(cause) else StoreUnavailable
-        raise kind(f"the database did not answer: {type(cause).__name__}") from None
+        raise StoreUnavailable(f"the database did not answer: {type(cause).__name__}") from None
 
 
 def _was_in_the_way(cause: BaseException) -> bool:

@@ -9,15 +9,32 @@ from flask_login import LoginManager
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from emolytics import account, answers, health, loaders, migrations, redirect_views, token_views, views
+from emolytics import (
+    account,
+    answers,
+    health,
+    loaders,
+    migrations,
+    redirect_views,
+    token_views,
+    verify,
+    views,
+)
 from emolytics.answers import code_for, error
+from emolytics.challenge import challenge
 from emolytics.core import Core
 from emolytics.errors import BackendUnavailable, StoreUnavailable
 from emolytics.forms import InvalidRequest, origin_of
 from emolytics.headers import content_security_policy, keep_private, protect
 from emolytics.settings import Settings, load_settings
 
-_ = (account, health, redirect_views, token_views)  # their views are on the blueprint by being imported
+_ = (
+    account,
+    health,
+    redirect_views,
+    token_views,
+    verify,
+)  # their views are on the blueprint by being imported
 
 
 class Emolytics:
@@ -73,6 +90,9 @@ def _configure(app: Flask, settings: Settings, keys: list[str], url_prefix: str 
         # As bytes: a text would be read as Latin-1 by Flask-Login.
         signing, *older = [key.encode() for key in keys]
         config.update(SECRET_KEY=signing, SECRET_KEY_FALLBACKS=older)
+    if settings.session.cookie_domain:
+        config["SESSION_COOKIE_DOMAIN"] = config["SESSION_COOKIE_DOMAIN"] or settings.session.cookie_domain
+        config.setdefault("REMEMBER_COOKIE_DOMAIN", config["SESSION_COOKIE_DOMAIN"])
     path = config["SESSION_COOKIE_PATH"] or config["APPLICATION_ROOT"]
     if config["SESSION_COOKIE_NAME"] == "session":
         prefix = _cookie_prefix(secure, config["SESSION_COOKIE_DOMAIN"], path)
@@ -105,14 +125,16 @@ def _install_hooks(app: Flask, core: Core) -> None:
     @app.before_request
     def recognise() -> None:
         """What a request says of itself comes before what its cookies say; Flask-Login alone asks them first."""
-        if core.request_backends():
+        if core.request_backends() or core.basic:
             loaders.recognise_first(core, request)
 
     @app.after_request
     def finish(response: Response) -> Response:
         loaders.touch_session(core, response)
+        challenge(core, response)
         if portal or request.blueprint == views.blueprint.name or answers.is_ours():
-            return protect(response, policy, whole_site=portal)
+            # What /verify says goes out under the name of the application behind the proxy.
+            return protect(response, policy, whole_site=portal and request.endpoint != "emolytics.verify")
         return keep_private(response)
 
     app.register_error_handler(StoreUnavailable, _outage)

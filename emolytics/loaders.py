@@ -9,9 +9,10 @@ from flask_login import LoginManager, decode_cookie, encode_cookie, user_loaded_
 from flask_login.utils import login_url
 from werkzeug.datastructures import Headers
 
-from emolytics.answers import error, see_other, wants_json
+from emolytics.answers import see_other, wants_json
 from emolytics.audit import Event, Record
 from emolytics.backend import RequestBackend
+from emolytics.challenge import by_password, takes_basic, unauthenticated
 from emolytics.core import Core
 from emolytics.errors import BackendMisbehaved, BackendUnavailable, StoreUnavailable
 from emolytics.identity import Denied, Outcome
@@ -124,7 +125,7 @@ def _first_word(core: Core, asking: Request) -> User | BackendUnavailable | None
             continue
         if outcome is not None:
             return _admit(core, backend.name, outcome)
-    return outage
+    return by_password(core, asking) or outage
 
 
 def _ask(backend: RequestBackend, asking: Request) -> Outcome | None:
@@ -178,8 +179,8 @@ def needs_refresh() -> Response:
 
 def _sign_in_first(**options: str) -> Response:
     view = current_app.login_manager.login_view  # type: ignore[attr-defined]
-    if wants_json() or not view:
-        return error("authentication_required")
+    if wants_json() or not view or takes_basic(current_app.extensions["emolytics"]):
+        return unauthenticated()
     target = login_url(view)
     arguments = [f"{name}={value}" for name, value in options.items()]
     if request.method in {"GET", "HEAD"}:

@@ -5,7 +5,7 @@ import logging
 import traceback
 from datetime import UTC, datetime
 
-_AUDIT = "emolytics.audit"
+AUDIT_TRAIL = "emolytics.audit"
 
 
 class JsonLines(logging.Formatter):
@@ -13,7 +13,7 @@ class JsonLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         message = record.getMessage()
-        if record.name == _AUDIT:
+        if record.name == AUDIT_TRAIL:
             return message
         line = {
             "at": datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),

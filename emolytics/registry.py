@@ -16,7 +16,7 @@ from operator import attrgetter
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, get_type_hints
 
-from emolytics.backend import CAPABILITIES, Backend, Context, RedirectBackend
+from emolytics.backend import CAPABILITIES, Backend, Context, PasswordBackend, RedirectBackend
 from emolytics.errors import EmolyticsError, Problem, SettingsError
 from emolytics.setting_types import BackendSettings
 from emolytics.settings_problems import held_secrets, masked, unknown
@@ -118,11 +118,11 @@ def _open(configured: ConfiguredBackend, context: Context, opened: list[OpenedBa
         raise _refused(name, f"could not be opened: {reason}") from error
     if callable(getattr(backend, "close", None)):
         opened.append(OpenedBackend(name, options, backend))
-    if fault := _fault(backend, context):
+    if fault := _fault(backend, options, context):
         raise _refused(name, fault)
 
 
-def _fault(backend: Any, context: Context) -> str:
+def _fault(backend: Any, options: BackendSettings, context: Context) -> str:
     """Why the core cannot work with this object, or nothing."""
     called = getattr(backend, "name", None)
     missing = [member for member in ("name", "check_health", "close") if not hasattr(backend, member)]
@@ -135,6 +135,8 @@ def _fault(backend: Any, context: Context) -> str:
         return f"calls itself {quoted(str(called))}; its name has to be the one that its context gives"
     if isinstance(backend, RedirectBackend) and not context.public_url:
         return "sends people to a provider, which needs emolytics.public_url to send them back to"
+    if options.basic and not isinstance(backend, PasswordBackend):
+        return "checks no passwords, so that basic = true has no meaning for it"
     return ""
 
 

@@ -36,8 +36,7 @@ class Revalidation:
         audit: Audit,
         backends: Mapping[str, Backend],
     ) -> None:
-        self._rules = settings.roles
-        self._default_roles = settings.default_roles
+        self._settings = settings
         self._grace = int(settings.session.grace.total_seconds())
         self._lease = min(_LEASE_SECONDS, max(1, int(settings.session.revalidate.total_seconds())))
         self._database = database
@@ -89,10 +88,10 @@ class Revalidation:
 
     def _confirm(self, user: User, outcome: Authenticated) -> None:
         """Groups, roles and attributes follow the source; this request sees them too."""
-        granted = roles.by_rules(self._rules, user.backend, outcome.identity.groups)
+        groups = outcome.identity.groups
         with self._database.transaction() as connection:
-            Users.provision(connection, user.backend, outcome.identity, create=False)
-            roles.sync(connection, user.id, user.backend, granted, self._default_roles)
+            if Users.provision(connection, user.backend, outcome.identity, create=False) is not None:
+                roles.sync(connection, user.id, self._settings, user.backend, groups)
             self._sessions.confirm(connection, user.session_id or 0, outcome)
         fresh = self._sessions.load(user.session_token)
         if fresh is not None:

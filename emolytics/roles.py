@@ -2,15 +2,18 @@
 
 import functools
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import ParamSpec, TypeVar
 
 from flask import abort, current_app
 from flask_login import current_user
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, delete, insert, select, update
 
+from emolytics.errors import InvalidName
 from emolytics.schema import grants, users
+from emolytics.settings import ROLE, Settings
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -29,44 +32,72 @@ def by_rules(rules: Mapping[str, Sequence[str]], backend: str, groups: Iterable[
     )
 
 
+def granted(settings: Settings, backend: str, groups: Iterable[str]) -> frozenset[str]:
+    """The roles of somebody whom this backend vouches for: everybody's, and those of the rules."""
+    return by_rules(settings.roles, backend, groups) | frozenset(settings.default_roles)
+
+
 def sync(
-    connection: Connection, user_id: int, backend: str, granted: Iterable[str], default: Iterable[str] = ()
+    connection: Connection, user_id: int, settings: Settings, backend: str, groups: Iterable[str]
 ) -> None:
-    """Replace what this backend's rules and the settings' defaults granted; other grants stay."""
-    _replace(connection, user_id, f"rule:{backend}", frozenset(granted))
-    _replace(connection, user_id, BY_DEFAULT, frozenset(default))
-    _write_out(connection, user_id)
+    """Replace what this backend's rules and the settings' defaults granted by what they grant now.
+
+    Grants by hand stay, and those of other backends, unless the settings no longer have that backend: nobody
+    would ever take them back.
+    """
+    held = _held(connection, user_id)
+    own = f"rule:{backend}"
+    lasting = {BY_HAND, *(f"rule:{configured.name}" for configured in settings.backends)} - {own}
+    wanted = {(role, source) for role, source in held if source in lasting}
+    wanted |= {(role, own) for role in by_rules(settings.roles, backend, groups)}
+    wanted |= {(role, BY_DEFAULT) for role in settings.default_roles}
+    _store(connection, user_id, held, wanted)
 
 
 def change_by_hand(
     connection: Connection, user_id: int, *, add: Iterable[str], remove: Iterable[str]
 ) -> None:
-    """An operator's grants. A role that a rule grants too comes back with the rule, so removing it says nothing new."""
-    ours = (grants.c.user_id == user_id) & (grants.c.granted_by == BY_HAND)
-    held = set(connection.execute(select(grants.c.role).where(ours)).scalars())
-    _replace(connection, user_id, BY_HAND, (held | set(add)) - set(remove))
-    _write_out(connection, user_id)
+    """An operator's grants. A role that the settings grant too comes back with them, so removing it says nothing.
+
+    Raises `InvalidName` as `check` does.
+    """
+    added = {(role, BY_HAND) for role in check(add)}
+    held = _held(connection, user_id)
+    _store(connection, user_id, held, (held | added) - {(role, BY_HAND) for role in remove})
 
 
-def _replace(connection: Connection, user_id: int, granted_by: str, wanted: Iterable[str]) -> None:
-    ours = (grants.c.user_id == user_id) & (grants.c.granted_by == granted_by)
-    held = set(connection.execute(select(grants.c.role).where(ours)).scalars())
-    wanted = set(wanted)
+def check(names: Iterable[str]) -> tuple[str, ...]:
+    """The names, all of which can be roles. Raises `InvalidName` if one cannot."""
+    checked = tuple(names)
+    for name in checked:
+        if not re.fullmatch(ROLE, name):
+            raise InvalidName(
+                f"{name!r} cannot be a role, which is 1 to 64 letters, digits and _ . : @ / + -"
+            )
+    return checked
+
+
+def _held(connection: Connection, user_id: int) -> set[tuple[str, str]]:
+    """Every role of the user, with what grants it. Until the commit nobody else changes them."""
+    connection.execute(select(users.c.id).where(users.c.id == user_id).with_for_update())
+    wanted = select(grants.c.role, grants.c.granted_by).where(grants.c.user_id == user_id)
+    return {(role, source) for role, source in connection.execute(wanted)}
+
+
+def _store(
+    connection: Connection, user_id: int, held: set[tuple[str, str]], wanted: set[tuple[str, str]]
+) -> None:
     if held - wanted:
-        connection.execute(delete(grants).where(ours, grants.c.role.in_(held - wanted)))
+        mine = and_(grants.c.user_id == user_id, grants.c.role == bindparam("r"))
+        gone = delete(grants).where(mine, grants.c.granted_by == bindparam("by"))
+        connection.execute(gone, [{"r": role, "by": source} for role, source in sorted(held - wanted)])
     if wanted - held:
-        rows = [
-            {"user_id": user_id, "role": role, "granted_by": granted_by} for role in sorted(wanted - held)
-        ]
-        connection.execute(insert(grants), rows)
-
-
-def _write_out(connection: Connection, user_id: int) -> None:
-    """Keep the sum in the user's row too: a signed-in request then reads it in its one statement."""
-    held = sorted(set(connection.execute(select(grants.c.role).where(grants.c.user_id == user_id)).scalars()))
-    mine = users.c.id == user_id
-    text = json.dumps(held)
-    connection.execute(update(users).where(mine, users.c.roles != text).values(roles=text))
+        rows = [{"role": role, "granted_by": source} for role, source in sorted(wanted - held)]
+        connection.execute(insert(grants), [row | {"user_id": user_id} for row in rows])
+    # The sum is kept in the user's row too: a signed-in request then reads it in its one statement.
+    text = json.dumps(sorted({role for role, _ in wanted}))
+    of_user = and_(users.c.id == user_id, users.c.roles != text)
+    connection.execute(update(users).where(of_user).values(roles=text))
 
 
 def roles_required(*roles: str) -> Callable[[Callable[P, R]], Callable[P, R]]:

@@ -21,7 +21,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import mysql
 from sqlalchemy.types import TypeEngine
 
-REVISION = "0002"
+REVISION = "0003"
 VERSION_TABLE = "emolytics_version"
 
 metadata = MetaData(
@@ -35,12 +35,25 @@ metadata = MetaData(
 
 # SQLite gives only INTEGER keys a sequence of their own.
 Id = BigInteger().with_variant(Integer, "sqlite")
+Long = Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
+Sealed = LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql", "mariadb")
 
 
 def exact(length: int) -> TypeEngine[str]:
     """Text compared byte by byte on every database; MariaDB would fold case and ignore trailing spaces."""
     binary = mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_nopad_bin")
     return String(length).with_variant(binary, "mysql", "mariadb")
+
+
+def fits(column: Column[str], text: str) -> bool:
+    """Whether the column keeps exactly this text: not empty, not too long, nothing that PostgreSQL refuses."""
+    return bool(text) and fit(column, text) == text
+
+
+def fit(column: Column[str], text: str) -> str:
+    """The text as the column takes it: cut to its length, without NUL and halves of characters."""
+    length = getattr(column.type, "length", None)
+    return text[:length].encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def _id() -> Column[int]:
@@ -65,7 +78,8 @@ def _flag(name: str) -> Column[bool]:
 
 
 def _list(name: str) -> Column[str]:
-    return Column(name, Text, nullable=False, default="[]")
+    # Somebody may be in thousands of groups, and MariaDB's TEXT ends at 64 kB.
+    return Column(name, Long, nullable=False, default="[]")
 
 
 # sqlite_autoincrement: an id is never given twice, so what a host keeps under it never passes to somebody else.
@@ -127,7 +141,7 @@ sessions = Table(
     _text("address", 64),
     _text("device", 128),
     _text("upstream_session", 255),
-    Column("retained", LargeBinary),
+    Column("retained", Sealed),
     Index(None, "user_id"),
     Index(None, "identity_id"),
     Index(None, "expires_at"),
@@ -179,7 +193,7 @@ pending_sign_ins = Table(
     Column("state_hash", exact(64), primary_key=True),
     _text("backend", 64),
     _text("browser_hash", 64),
-    Column("payload", LargeBinary, nullable=False),
+    Column("payload", Sealed, nullable=False),
     _when("expires_at"),
     Index(None, "expires_at"),
 )
@@ -197,7 +211,6 @@ throttle_counters = Table(
     metadata,
     Column("key", exact(64), primary_key=True),
     _text("kind", 16),
-    _text("label", 256),
     Column("failures", Integer, nullable=False),
     _when("window_ends"),
     Index(None, "window_ends"),

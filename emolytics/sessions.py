@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, bindparam, delete, insert, select, updat
 from emolytics.audit import Client
 from emolytics.database import Database
 from emolytics.identity import Authenticated, Identity
-from emolytics.schema import identities, sessions, users
+from emolytics.schema import fit, fits, identities, sessions, users
 from emolytics.sealing import Sealer
 from emolytics.settings import SessionSettings
 from emolytics.user import User
@@ -115,8 +115,8 @@ class Sessions:
             "expires_at": now + (self._remember if remember else self._lifetime),
             "revalidate_at": now + self._revalidate,
             "confirmed_at": now,
-            "address": client.address[:64],
-            "device": client.device[:128],
+            "address": fit(sessions.c.address, client.address),
+            "device": fit(sessions.c.device, client.device),
             "upstream_session": outcome.upstream_session,
             "retained": self._sealer.seal(dict(outcome.retained)) if outcome.retained else None,
         }
@@ -169,12 +169,14 @@ class Sessions:
     def confirm(self, connection: Connection, session_id: int, outcome: Authenticated) -> None:
         """The backend vouches for the person again; what it retains now replaces what it retained."""
         now = int(time.time())
-        fresh = {
+        fresh: dict[str, Any] = {
             "confirmed_at": now,
             "revalidate_at": now + self._revalidate,
-            "upstream_session": outcome.upstream_session,
             "retained": self._sealer.seal(dict(outcome.retained)) if outcome.retained else None,
         }
+        # A backend that says nothing of it has not given it another name; sign-out upstream must still find it.
+        if fits(sessions.c.upstream_session, outcome.upstream_session):
+            fresh["upstream_session"] = outcome.upstream_session
         connection.execute(update(sessions).where(sessions.c.id == session_id).values(fresh))
 
     def list_for(self, user_id: int | None = None) -> Sequence[Row[Any]]:
@@ -221,12 +223,6 @@ class Sessions:
         if upstream_session:
             doomed = doomed.where(sessions.c.upstream_session == upstream_session)
         return connection.execute(doomed).rowcount
-
-    def sweep(self, connection: Connection, most: int = 500) -> int:
-        """Remove rows that are over, in a small batch, so that no request waits for it."""
-        over = select(sessions.c.id).where(sessions.c.expires_at <= int(time.time())).limit(most)
-        ids = connection.execute(over).scalars().all()
-        return connection.execute(delete(sessions).where(sessions.c.id.in_(ids))).rowcount if ids else 0
 
 
 def _user(row: Row[Any], token: str) -> User:

@@ -137,3 +137,4 @@ class BackendSettings(Section):
     usernames: Annotated[str, AfterValidator(_whole_pattern)] = ".*"
     link_by_email: bool = False
     create_users: bool = True
+    basic: bool = False

@@ -25,7 +25,7 @@ from emolytics.setting_types import Duration, Section, format_duration
 from emolytics.settings_lines import KeyPath
 from emolytics.settings_problems import elsewhere, problems_of, unknown
 from emolytics.settings_source import Source, quoted, read_source
-from emolytics.settings_urls import DatabaseUrl, Origin, PublicUrl, StoreAddress
+from emolytics.settings_urls import CookieDomain, DatabaseUrl, Origin, PublicUrl, StoreAddress
 
 Model = TypeVar("Model", bound=Section)
 
@@ -35,7 +35,7 @@ ROUTE_WORDS = frozenset(
     | {"static", "verify"}
 )
 _TABLES = frozenset({"emolytics", "backends"})
-_ROLE = r"[\w.:@/+-]{1,64}"
+ROLE = r"[\w.:@/+-]{1,64}"
 _YEAR = timedelta(days=366)
 
 
@@ -57,7 +57,7 @@ def _given(value: Any) -> Any:
 
 
 def _role(value: str) -> str:
-    if not re.fullmatch(_ROLE, value):
+    if not re.fullmatch(ROLE, value):
         raise ValueError("a role is 1 to 64 letters, digits and _ . : @ / + -")
     return value
 
@@ -73,7 +73,7 @@ def _rule(value: str, info: ValidationInfo) -> str:
 
 
 Lasting = Annotated[Duration, AfterValidator(_lasting)]
-RoleName = Annotated[str, AfterValidator(_role), WithJsonSchema({"type": "string", "pattern": f"^{_ROLE}$"})]
+RoleName = Annotated[str, AfterValidator(_role), WithJsonSchema({"type": "string", "pattern": f"^{ROLE}$"})]
 RoleRule = Annotated[
     str, AfterValidator(_rule), WithJsonSchema({"type": "string", "pattern": f"^{BACKEND_NAME}:.+$"})
 ]
@@ -94,6 +94,9 @@ class SessionSettings(Section):
     )
     grace: Lasting = Field(
         timedelta(hours=1), description="How long a backend may fail to answer before its sessions end."
+    )
+    cookie_domain: CookieDomain = Field(
+        "", description="The domain whose hosts share a sign-in; none: the portal's host has it for itself."
     )
 
     @field_validator("idle")
@@ -197,9 +200,9 @@ class _Loader:
         for key in sorted(map(str, self._source.data.keys() - _TABLES)):
             hint = elsewhere(key, PortalSettings, ("emolytics",))
             self._refuse((key,), hint or unknown(key, _TABLES, what="table"))
-        tables = self._table("backends")
-        self._context["backends"] = tables
-        portal = self._checked(PortalSettings, self._table("emolytics"), ("emolytics",))
+        tables, table = self._table("backends"), self._table("emolytics")
+        self._context |= {"backends": tables, "public_url": table.get("public_url", "")}
+        portal = self._checked(PortalSettings, table, ("emolytics",))
         backends = tuple(self._backends(tables))
         if not portal or self._problems:
             raise SettingsError(sorted(self._problems, key=lambda problem: problem.line or 0))

@@ -4,6 +4,7 @@ They are parsed by the libraries that will use them, imported only here, when a 
 No message repeats an address: it may hold a password.
 """
 
+import re
 from importlib.util import find_spec
 from ipaddress import ip_address
 from pathlib import Path
@@ -14,6 +15,8 @@ from pydantic import AfterValidator, SecretStr, ValidationInfo
 from emolytics.setting_types import Secret, anchored
 
 _DATABASES = "sqlite, postgresql+psycopg and mariadb+pymysql"
+_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_DOMAIN = re.compile(rf"(?:{_LABEL}\.)+(?!\d+$){_LABEL}")
 
 
 def is_loopback(host: str) -> bool:
@@ -72,6 +75,34 @@ def _origin(value: str) -> str:
     return str(url.origin)
 
 
+def _cookie_domain(value: str, info: ValidationInfo) -> str:
+    """A domain that the portal's own host lies under, or browsers would drop its cookies (RFC 6265 section 5.3)."""
+    if not value:
+        return value
+    url = _url(f"https://{value}/")
+    domain = url.hostname if url else ""
+    if not _DOMAIN.fullmatch(domain) or url.href != f"https://{domain}/":
+        raise ValueError('must be a domain of two or more labels, such as "example.com"')
+    _check_holds_portal(domain, (info.context or {}).get("public_url"))
+    return str(domain)
+
+
+def _check_holds_portal(domain: str, public_url: Any) -> None:
+    """`public_url` is as the file has it, None where there is none to compare; its own mistakes are told elsewhere."""
+    if public_url == "":
+        raise ValueError("needs emolytics.public_url, whose host must lie under it")
+    portal = _url(public_url) if isinstance(public_url, str) else None
+    if portal is not None and not is_within(portal.hostname, domain):
+        raise ValueError(
+            f"must be a domain that the host of public_url lies under: {portal.hostname} does not"
+        )
+
+
+def is_within(host: str, domain: str) -> bool:
+    """Whether a cookie of this domain is sent to this host (RFC 6265 section 5.1.3)."""
+    return host == domain or host.endswith(f".{domain}")
+
+
 def _web_address(value: str) -> Any:
     """Read as browsers read it, so that what is compared later is what they send."""
     url = _url(value)
@@ -97,3 +128,4 @@ DatabaseUrl = Annotated[Secret, AfterValidator(_database)]
 StoreAddress = Annotated[Secret, AfterValidator(_store)]
 PublicUrl = Annotated[str, AfterValidator(_public_url)]
 Origin = Annotated[str, AfterValidator(_origin)]
+CookieDomain = Annotated[str, AfterValidator(_cookie_domain)]

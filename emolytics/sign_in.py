@@ -5,12 +5,10 @@ contract: throttle, backend, may this person enter, then one transaction that le
 """
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeVar
 
-from sqlalchemy import Connection, exc
+from sqlalchemy import Connection
 
 from emolytics import roles
 from emolytics.audit import Audit, Client, Event, Record
@@ -19,17 +17,16 @@ from emolytics.database import Database
 from emolytics.errors import InvalidName
 from emolytics.identity import Authenticated, Denied, Identity, Reason
 from emolytics.names import canonical, prepare
+from emolytics.schema import fits, sessions
 from emolytics.sessions import Sessions
 from emolytics.settings import Settings
+from emolytics.sweeping import Sweeper
 from emolytics.throttle import Throttle, Ticket, TooMany
 from emolytics.user import User
 from emolytics.users import Provisioned, Users
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
-_TRIES_TO_PROVISION = 5
 _LONGEST_PASSWORD = 4096
 
 
@@ -60,6 +57,14 @@ class SignedIn:
 
     token: str
     user_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """The password is right: what the backend of this name says of the person. Whether they may enter is open."""
+
+    backend: str
+    outcome: Authenticated
 
 
 Result = SignedIn | Refused
@@ -94,6 +99,7 @@ class SignIn:
         self._sessions = sessions
         self._throttle = throttle
         self._audit = audit
+        self._sweeper = Sweeper(database)
 
     def with_password(
         self,
@@ -105,15 +111,24 @@ class SignIn:
         replaces: int | None = None,
     ) -> Result:
         """Judge a name and a password. `replaces` is the session that this browser had. Raises `StoreUnavailable`."""
-        ticket = self._throttle.admit(_account_key(username), client.address)
+        proven = self.prove(username, password, client)
+        if isinstance(proven, Refused):
+            return proven
+        return self.admit(proven.backend, proven.outcome, client, remember=remember, replaces=replaces)
+
+    def prove(
+        self, username: str, password: str, client: Client, chain: Chain | None = None
+    ) -> Proven | Refused:
+        """Judge a name and a password, counted by the throttle, and let nobody in yet. Raises `StoreUnavailable`."""
+        ticket = self._throttle.admit(account_key(username), client.address)
         if isinstance(ticket, TooMany):
             self._audit.note(Record(Event.THROTTLED, client, username))
             return Refused(Refusal.TOO_MANY_ATTEMPTS, retry_after=ticket.retry_after)
-        answer = self._ask(username, password)
+        answer = self._ask(username, password, chain or self._chain)
         if isinstance(answer.outcome, Denied):
             return self._deny(answer, answer.outcome, username, client, ticket)
         self._throttle.give_back(ticket)
-        return self.admit(answer.backend, answer.outcome, client, remember=remember, replaces=replaces)
+        return Proven(answer.backend, answer.outcome)
 
     def admit(
         self,
@@ -125,7 +140,10 @@ class SignIn:
         replaces: int | None = None,
     ) -> Result:
         """Turn a proven identity into a user and a session. Raises `StoreUnavailable`."""
-        result = self._retried(lambda: self._enter(backend, outcome, client, remember, replaces))
+        self._sweeper.sweep_now_and_then()
+        result = self._database.run(
+            lambda connection: self._enter(connection, backend, outcome, client, remember, replaces)
+        )
         if isinstance(result, Refused):
             record = Record(Event.DENIED, client, outcome.identity.username, backend, reason=result.code)
             self._audit.note(record)
@@ -139,25 +157,18 @@ class SignIn:
         identity = outcome.identity
         user = self._users.by_identity(identity)
         if user is None or user.groups != identity.groups:
-            if self._retried(lambda: self._provision(backend, identity)) is None:
+            if self._database.run(lambda connection: self._provision(connection, backend, identity)) is None:
                 return None
             user = self._users.by_identity(identity)
         return user
 
-    def _provision(self, backend: str, identity: Identity) -> Provisioned | None:
-        with self._database.transaction() as connection:
-            return self._provision_within(connection, backend, identity)
-
-    def _provision_within(
-        self, connection: Connection, backend: str, identity: Identity
-    ) -> Provisioned | None:
+    def _provision(self, connection: Connection, backend: str, identity: Identity) -> Provisioned | None:
         person = Users.provision(connection, backend, identity, create=self._options[backend].create_users)
         if person is not None:
-            granted = roles.by_rules(self._settings.roles, backend, identity.groups)
-            roles.sync(connection, person.user_id, backend, granted, self._settings.default_roles)
+            roles.sync(connection, person.user_id, self._settings, backend, identity.groups)
         return person
 
-    def _ask(self, username: str, password: str) -> Answer:
+    def _ask(self, username: str, password: str, chain: Chain) -> Answer:
         try:
             name = prepare(username)
         except InvalidName as error:
@@ -166,9 +177,10 @@ class SignIn:
             name = "\N{REPLACEMENT CHARACTER}"
         if not _can_be_a_password(password):
             password, name = "\N{REPLACEMENT CHARACTER}", "\N{REPLACEMENT CHARACTER}"
-        return self._chain.ask(name, password)
+        return chain.ask(name, password)
 
     def _deny(self, answer: Answer, denied: Denied, username: str, client: Client, ticket: Ticket) -> Refused:
+        self._sweeper.sweep_now_and_then()
         if answer.outages and not answer.password_checked:
             self._throttle.give_back(ticket)
         for name, outage in answer.outages:
@@ -185,21 +197,29 @@ class SignIn:
         return Refused(Refusal.INVALID_CREDENTIALS)
 
     def _enter(
-        self, backend: str, outcome: Authenticated, client: Client, remember: bool, replaces: int | None
+        self,
+        connection: Connection,
+        backend: str,
+        outcome: Authenticated,
+        client: Client,
+        remember: bool,
+        replaces: int | None,
     ) -> Result:
-        identity = outcome.identity
-        with self._database.transaction() as connection:
-            person = self._provision_within(connection, backend, identity)
-            if person is None:
-                return Refused(Refusal.ACCESS_DENIED)
-            if person.disabled:
-                return Refused(Refusal.ACCOUNT_DISABLED)
-            token = self._sessions.start(
-                connection, person.user_id, person.identity_id, outcome, client, remember=remember
-            )
-            if replaces is not None:
-                self._sessions.end_one(connection, replaces)
-            self._record(connection, backend, person, client)
+        upstream = outcome.upstream_session
+        if upstream and not fits(sessions.c.upstream_session, upstream):
+            log.error("backend %s names its session by what cannot be kept", backend)
+            return Refused(Refusal.ACCESS_DENIED)
+        person = self._provision(connection, backend, outcome.identity)
+        if person is None:
+            return Refused(Refusal.ACCESS_DENIED)
+        if person.disabled:
+            return Refused(Refusal.ACCOUNT_DISABLED)
+        token = self._sessions.start(
+            connection, person.user_id, person.identity_id, outcome, client, remember=remember
+        )
+        if replaces is not None:
+            self._sessions.end_one(connection, replaces)
+        self._record(connection, backend, person, client)
         return SignedIn(token, person.user_id)
 
     def _record(self, connection: Connection, backend: str, person: Provisioned, client: Client) -> None:
@@ -212,18 +232,9 @@ class SignIn:
             connection, Record(Event.SIGNED_IN, client, person.username, backend, person.user_id)
         )
 
-    @staticmethod
-    def _retried(work: Callable[[], T]) -> T:
-        """Two first sign-ins of one person, or two takers of one name, collide in a unique index: look again."""
-        for _ in range(_TRIES_TO_PROVISION - 1):
-            try:
-                return work()
-            except exc.IntegrityError:
-                continue
-        return work()
 
-
-def _account_key(username: str) -> str:
+def account_key(username: str) -> str:
+    """The name under which the throttle counts this one: that of all its spellings."""
     try:
         return canonical(username)
     except InvalidName:

@@ -9,20 +9,23 @@ import ipaddress
 import time
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, and_, delete, exc, insert, select, update
+from sqlalchemy import Connection, and_, delete, insert, select, update
 
 from emolytics.database import Database
 from emolytics.schema import throttle_counters as counters
 from emolytics.settings import LimitSettings
 
-_ATTEMPTS_TO_COUNT = 5
-
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """One counted check; it can be given back if nothing was learned from it."""
+    """One counted check; it can be given back if nothing was learned from it.
+
+    `valid_until` is when the window that it was counted in is over at the latest: none that opened after it
+    may be made larger by it.
+    """
 
     keys: tuple[str, ...]
+    valid_until: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,61 +52,50 @@ class Throttle:
         """Count one check of this account from this address, or say when to come back. Raises `StoreUnavailable`."""
         block = address_block(address)
         wanted = (
-            (_key("account", account), "account", account, self._settings.failures),
-            (_key("address", block), "address", block, self._settings.address_failures),
+            ("account", account, self._settings.failures),
+            ("address", block, self._settings.address_failures),
         )
-        for _ in range(_ATTEMPTS_TO_COUNT - 1):
-            try:
-                return self._count(wanted)
-            except exc.IntegrityError:
-                continue  # another worker opened the same window at this moment
-        return self._count(wanted)
+        try:
+            return self._database.run(lambda connection: self._count(connection, wanted))
+        except _LimitReached as reached:
+            return TooMany(reached.retry_after)
 
     def give_back(self, ticket: Ticket) -> None:
         """The check told nothing (an outage) or was the owner's own: it does not count."""
-        with self._database.transaction() as connection:
-            self.give_back_within(connection, ticket)
+        self._database.run(lambda connection: self._uncount(connection, ticket))
 
     @staticmethod
-    def give_back_within(connection: Connection, ticket: Ticket) -> None:
-        held = and_(counters.c.key.in_(ticket.keys), counters.c.failures > 0)
-        connection.execute(update(counters).where(held).values(failures=counters.c.failures - 1))
+    def _uncount(connection: Connection, ticket: Ticket) -> None:
+        same_window = and_(counters.c.failures > 0, counters.c.window_ends <= ticket.valid_until)
+        for key in ticket.keys:  # in the order of counting, so that no two transactions wait for each other
+            one_less = update(counters).where(counters.c.key == key, same_window)
+            connection.execute(one_less.values(failures=counters.c.failures - 1))
 
     def check_health(self) -> None:
         """Return if the counters can be reached; raise `StoreUnavailable` if not."""
         with self._database.read() as connection:
             connection.execute(select(counters.c.key).limit(1))
 
-    def _count(self, wanted: tuple[tuple[str, str, str, int], ...]) -> Ticket | TooMany:
+    def _count(self, connection: Connection, wanted: tuple[tuple[str, str, int], ...]) -> Ticket:
         now = int(time.time())
-        try:
-            with self._database.transaction() as connection:
-                for key, kind, label, limit in wanted:
-                    self._add_one(connection, key, kind, label, limit, now)
-        except _LimitReached as reached:
-            return TooMany(reached.retry_after)
-        return Ticket(tuple(key for key, *_ in wanted))
+        keys = tuple(self._add_one(connection, kind, text, limit, now) for kind, text, limit in wanted)
+        return Ticket(keys, now + self._window)
 
-    def _add_one(self, connection: Connection, key: str, kind: str, label: str, limit: int, now: int) -> None:
-        mine = counters.c.key == key
-        open_ = and_(mine, counters.c.window_ends > now)
-        below = and_(open_, counters.c.failures < limit)
-        if connection.execute(
-            update(counters).where(below).values(failures=counters.c.failures + 1)
-        ).rowcount:
-            return
-        ends = connection.execute(select(counters.c.window_ends).where(open_)).scalar()
+    def _add_one(self, connection: Connection, kind: str, text: str, limit: int, now: int) -> str:
+        key = _key(kind, text)
+        open_ = and_(counters.c.key == key, counters.c.window_ends > now)
+        one_more = update(counters).where(open_, counters.c.failures < limit)
+        if connection.execute(one_more.values(failures=counters.c.failures + 1)).rowcount:
+            return key
+        # Full is what is seen to be full: another worker may have opened the window since the update.
+        full = select(counters.c.window_ends).where(open_, counters.c.failures >= limit)
+        ends = connection.execute(full).scalar()
         if ends is not None:
             raise _LimitReached(max(1, int(ends) - now))
-        connection.execute(delete(counters).where(mine, counters.c.window_ends <= now))
-        row = {
-            "key": key,
-            "kind": kind,
-            "label": label[:256],
-            "failures": 1,
-            "window_ends": now + self._window,
-        }
+        connection.execute(delete(counters).where(counters.c.key == key, counters.c.window_ends <= now))
+        row = {"key": key, "kind": kind, "failures": 1, "window_ends": now + self._window}
         connection.execute(insert(counters), row)
+        return key
 
 
 def address_block(address: str) -> str:
@@ -121,4 +113,4 @@ def address_block(address: str) -> str:
 
 def _key(kind: str, text: str) -> str:
     # Of fixed length whatever was typed, and without the name of somebody who may only have mistyped.
-    return hashlib.sha256(f"{kind}\0{text}".encode()).hexdigest()
+    return hashlib.sha256(f"{kind}\0{text}".encode("utf-8", "surrogatepass")).hexdigest()

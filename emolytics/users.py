@@ -1,18 +1,23 @@
 """Users: the rows of people in this application, and how an identity comes to one."""
 
+import hashlib
 import json
+import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, CursorResult, Row, bindparam, delete, insert, select, update
 
 from emolytics.database import Database
+from emolytics.errors import InvalidName
 from emolytics.identity import Identity
-from emolytics.names import canonical
-from emolytics.schema import identities, users
+from emolytics.names import canonical, prepare
+from emolytics.schema import fit, fits, identities, users
 from emolytics.user import User
+
+log = logging.getLogger(__name__)
 
 _SUFFIXES = 100
 
@@ -60,6 +65,8 @@ class Users:
 
     def by_identity(self, identity: Identity) -> User | None:
         """The user of this (issuer, subject), as the database knows it now; None for a stranger or one disabled."""
+        if not _can_be_known(identity):
+            return None
         row = self._database.fetch_one(_BY_IDENTITY, {"issuer": identity.issuer, "subject": identity.subject})
         if row is None or row.disabled:
             return None
@@ -91,9 +98,12 @@ class Users:
     ) -> Provisioned | None:
         """The user of this (issuer, subject), made if need be; None if there is none and none may be made.
 
-        Raises sqlalchemy's IntegrityError when another sign-in makes the same user or takes the same name at
-        this moment: the caller's transaction is to be run again.
+        To be called within `Database.run`: another sign-in may make the same user, or take the same name, at
+        this moment.
         """
+        if not _can_be_known(identity):
+            log.error("backend %s names a person by an issuer or subject that cannot be kept", backend)
+            return None
         found = _known(connection, identity)
         if found is None and not create:
             return None
@@ -103,7 +113,7 @@ class Users:
             return Provisioned(
                 user_id, identity_id, _name_of(connection, user_id), disabled=False, created=True
             )
-        _refresh(connection, user_id, identity)
+        connection.execute(update(users).where(users.c.id == user_id).values(_attributes(identity)))
         return Provisioned(user_id, identity_id, found.username, found.disabled)
 
     @staticmethod
@@ -116,6 +126,11 @@ class Users:
         connection.execute(delete(users).where(users.c.id == user_id))
 
 
+def _can_be_known(identity: Identity) -> bool:
+    """Cut or mended, an issuer or a subject would be somebody else's."""
+    return fits(identities.c.issuer, identity.issuer) and fits(identities.c.subject, identity.subject)
+
+
 def _known(connection: Connection, identity: Identity) -> Any:
     by_subject = (identities.c.issuer == identity.issuer) & (identities.c.subject == identity.subject)
     columns = (identities.c.id.label("identity_id"), identities.c.user_id, users.c.username, users.c.disabled)
@@ -124,26 +139,42 @@ def _known(connection: Connection, identity: Identity) -> Any:
 
 def _create(connection: Connection, backend: str, identity: Identity) -> int:
     name, key = _free_name(connection, backend, identity)
-    row = {
-        "username": name,
-        "username_key": key,
-        "display_name": identity.display_name[:256],
-        "email": identity.email[:320],
-        "email_verified": identity.email_verified,
-        "created_at": int(time.time()),
-    }
-    return _new_id(connection.execute(insert(users), row))
+    row = {"username": name, "username_key": key, "created_at": int(time.time())}
+    return _new_id(connection.execute(insert(users), row | _attributes(identity)))
 
 
 def _free_name(connection: Connection, backend: str, identity: Identity) -> tuple[str, str]:
     """A name is only a label here: one that is taken is never shared, and never opens the account it names."""
-    wanted = identity.username or identity.subject
-    for number in range(_SUFFIXES):
-        name = wanted if number == 0 else f"{wanted[:180]}@{backend}" + (f"-{number}" if number > 1 else "")
-        key = canonical(name)
+    for wanted in _names(backend, identity):
+        try:
+            name, key = prepare(wanted), canonical(wanted)
+        except InvalidName:
+            continue
         if connection.execute(select(users.c.id).where(users.c.username_key == key)).first() is None:
             return name, key
-    return (name := f"{backend}-{identity.subject[:180]}"), canonical(name)
+    return wanted, canonical(wanted)
+
+
+def _names(backend: str, identity: Identity) -> Iterator[str]:
+    """What the person could be called here, best first. The last one can always be a name, and nobody has it."""
+    wanted = identity.username or identity.subject
+    yield wanted
+    stem = f"{wanted[:180].strip()}@{backend}"
+    yield stem
+    for number in range(2, _SUFFIXES):
+        yield f"{stem}-{number}"
+    person = f"{identity.issuer}\0{identity.subject}"
+    yield f"{backend}-{hashlib.sha256(person.encode()).hexdigest()[:32]}"
+
+
+def _attributes(identity: Identity) -> dict[str, Any]:
+    """What may change from one sign-in to the next. Half an address would be somebody else's: all of it or none."""
+    email = identity.email if fits(users.c.email, identity.email) else ""
+    return {
+        "display_name": fit(users.c.display_name, identity.display_name),
+        "email": email,
+        "email_verified": identity.email_verified and bool(email),
+    }
 
 
 def _name_of(connection: Connection, user_id: int) -> str:
@@ -154,11 +185,12 @@ def _remember(
     connection: Connection, identity_id: int | None, user_id: int, backend: str, identity: Identity
 ) -> int:
     now = int(time.time())
+    attributes = _attributes(identity)
     row = {
         "backend": backend,
-        "username": identity.username[:256],
-        "email": identity.email[:320],
-        "email_verified": identity.email_verified,
+        "username": fit(identities.c.username, identity.username),
+        "email": attributes["email"],
+        "email_verified": attributes["email_verified"],
         "groups": json.dumps(identity.groups),
         "signed_in_at": now,
     }
@@ -167,15 +199,6 @@ def _remember(
         return identity_id
     row |= {"user_id": user_id, "issuer": identity.issuer, "subject": identity.subject, "created_at": now}
     return _new_id(connection.execute(insert(identities), row))
-
-
-def _refresh(connection: Connection, user_id: int, identity: Identity) -> None:
-    fresh = {
-        "display_name": identity.display_name[:256],
-        "email": identity.email[:320],
-        "email_verified": identity.email_verified,
-    }
-    connection.execute(update(users).where(users.c.id == user_id).values(fresh))
 
 
 def _new_id(result: CursorResult[Any]) -> int:

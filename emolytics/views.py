@@ -13,6 +13,7 @@ from flask_login import current_user, login_fresh, login_user, logout_user
 from emolytics.answers import ERRORS, done, error, home_url, page, see_other, sentence, wants_json, with_retry
 from emolytics.audit import Event, Record
 from emolytics.backend import RedirectBackend
+from emolytics.challenge import unauthenticated
 from emolytics.core import Core
 from emolytics.errors import BackendUnavailable
 from emolytics.forms import (
@@ -57,6 +58,7 @@ PUBLIC = {
     "emolytics.backchannel_logout",
     "emolytics.healthz",
     "emolytics.readyz",
+    "emolytics.verify",
 }
 
 
@@ -110,7 +112,7 @@ def logout() -> Response:
 def me() -> Response:
     """Who I am, for programs."""
     if not current_user.is_authenticated:
-        return error("authentication_required")
+        return unauthenticated()
     return jsonify(as_json(current_user))
 
 

@@ -64,6 +64,18 @@ def test_an_ability_that_is_declared_missing_takes_its_tests_away() -> None:
     }
 
 
+def test_an_ability_that_is_declared_again_brings_its_tests_back() -> None:
+    class Without(PasswordSuite):
+        can_rename = False
+
+    class With(Without):
+        can_rename = True
+
+    found = [suite.test_a_renamed_person_stays_the_same_person for suite in (PasswordSuite, Without, With)]
+
+    assert found == [found[0], None, found[0]]
+
+
 def test_a_verb_that_is_neither_written_nor_declared_missing_fails() -> None:
     class Unfinished(PasswordUpstream):
         def add(self, person: Any) -> None: ...

@@ -189,7 +189,9 @@ class TestUpgrade:
     def test_a_higher_cost_stays(self, hasher: Hasher) -> None:
         assert hasher.verify(stored_by_others(PASSWORD, cost=COST + 1), PASSWORD).replacement is None
 
-    @pytest.mark.parametrize("stored", [plain_bcrypt(PASSWORD), stored_by_others(PASSWORD, cost=4)])
+    @pytest.mark.parametrize(
+        "stored", [plain_bcrypt(PASSWORD), stored_by_others(PASSWORD, cost=4)], ids=["plain", "lower cost"]
+    )
     def test_a_wrong_password_replaces_nothing(self, hasher: Hasher, stored: str) -> None:
         verdict = hasher.verify(stored, "wrong")
 

@@ -102,7 +102,7 @@ class LdapBackend:
         denied = judge(result, self.settings.flavor, person.subject)
         if denied is None:
             return self._welcome(person, ask)
-        return self._say_more(denied, person, ask)
+        return self._say_more(denied, person)
 
     def _bind_first(self, username: str, secret: bytes, deadline: Deadline) -> Outcome:
         name = self.people.direct_name(username)
@@ -124,9 +124,8 @@ class LdapBackend:
     def _find_bound(
         self, username: str, name: str, bind: Callable[[str], Denied | None], ask: Ask
     ) -> Outcome:
-        person = (
-            self.people.at(name, ask) if self.people.direct_name_is_dn else self.people.by_name(username, ask)
-        )
+        person = self.people.bound(name, username, ask)
+
         if isinstance(person, Denied):
             detail = f"the bind as {name} was right, but then: {person.detail}"
             reason = Reason.AMBIGUOUS if person.reason is Reason.AMBIGUOUS else Reason.NOT_ALLOWED
@@ -144,16 +143,16 @@ class LdapBackend:
             name = f"cn={secrets.token_hex(8)},{self.settings.user_base}"
             self.servers.bind(name, secrets.token_bytes(12).hex().encode(), deadline)
 
-    def _say_more(self, denied: Denied, person: Person, ask: Ask) -> Denied:
+    def _say_more(self, denied: Denied, person: Person) -> Denied:
         """OpenLDAP calls an account locked whose time has not come, or is over."""
-        found = self.standing(person, ask) if denied.reason is Reason.LOCKED else None
+        found = self.standing(person) if denied.reason is Reason.LOCKED else None
         if not found or found[0] is not Reason.DISABLED:
             return denied
         return denial(found[0], f"{denied.detail}; {found[1]}", proven=False, subject=person.subject)
 
     def _welcome(self, person: Person, ask: Ask) -> Outcome:
         """What follows a right password."""
-        found = self.standing(person, ask)
+        found = self.standing(person)
         # a lock that the bind did not mind is over, or is not for us
         if found and found[0] is not Reason.LOCKED:
             return denial(*found, proven=True, subject=person.subject)
@@ -168,10 +167,15 @@ class LdapBackend:
             return Denied(Reason.NOT_ALLOWED, detail, _NO_GROUP if proven else "", proven, person.subject)
         return Authenticated(self.people.identity(person, groups))
 
-    def standing(self, person: Person, ask: Ask) -> Standing:
-        """Why the entry says that this person may not be signed in, or None."""
+    def standing(self, person: Person, ask: Ask | None = None) -> Standing:
+        """Why the entry says that this person may not be signed in, or None.
+
+        Without `ask` no password policy is looked up: after a bind the server itself has heeded it.
+        """
 
         def read_policy(dn: str) -> Entry | None:
+            if ask is None:
+                return None
             result = ask(Search(dn, "(objectClass=*)", _POLICY, whole_subtree=False))
             return result.entries[0] if result.entries else None
 

@@ -73,10 +73,8 @@ def _direct(backend: "LdapBackend", username: str, password: str | None) -> Iter
         if not findings[-1].ok:
             return findings
         ask: Ask = link.search
-        if backend.people.direct_name_is_dn:
-            person = backend.people.at(name, ask)
-        else:
-            person = backend.people.by_name(username, ask)
+        person = backend.people.bound(name, username, ask)
+
         if isinstance(person, Denied):
             return [*findings, _denied("entry", person)]
         return [*findings, _person(backend, person), *_the_rest(backend, person, ask)]

@@ -93,6 +93,10 @@ class People:
         wanted = self._filter.fill({"username": Verdict.ALWAYS})
         return self._one(Search(dn, wanted, self.attributes, whole_subtree=False), ask)
 
+    def bound(self, name: str, username: str, ask: Ask) -> Person | Denied:
+        """The person who was bound as `name`, by `user_dn`. Raises `BackendUnavailable`."""
+        return self.at(name, ask) if self.direct_name_is_dn else self.by_name(username, ask)
+
     def direct_name(self, username: str) -> str:
         """What to bind as, by `user_dn`; "" for what cannot be a name there."""
         template = self._settings.user_dn

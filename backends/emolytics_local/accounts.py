@@ -12,9 +12,9 @@ from emolytics.database import Database
 from emolytics.errors import InvalidName
 from emolytics.identity import Identity
 from emolytics.names import canonical, prepare
+from emolytics.schema import fit, fits
 from emolytics.schema import local_accounts as table
 
-_LONGEST_KEY = 512
 _BY_NAME = select(table).where(
     table.c.issuer == bindparam("issuer"), table.c.username_key == bindparam("key")
 )
@@ -55,14 +55,14 @@ class Accounts:
     def add(self, account: Identity, password_hash: str) -> Identity:
         """Raises `InvalidName` for a name that is taken or cannot be one."""
         name, key, now = prepare(account.username), canonical(account.username), int(time.time())
-        if len(key) > _LONGEST_KEY:
-            raise InvalidName("the name is too long")
+        if account.email and not fits(table.c.email, account.email):
+            raise InvalidName("this cannot be an e-mail address")
         row = {
             "subject": secrets.token_hex(16),
             "issuer": self._issuer,
             "username": name,
             "username_key": key,
-            "display_name": account.display_name,
+            "display_name": fit(table.c.display_name, account.display_name),
             "email": account.email,
             "groups": json.dumps(account.groups),
             "password_hash": password_hash,
@@ -76,16 +76,19 @@ class Accounts:
             raise InvalidName(f"there is an account named {name} already") from None
         return _identity(self._issuer, row)
 
-    def set_hash(self, subject: str, new: str, *, instead_of: str | None = None) -> bool:
-        """Store a hash; with `instead_of`, only if nobody stored another one meanwhile."""
+    def set_password(self, subject: str, new: str, *, instead_of: str | None = None) -> bool:
+        """Store the hash of another password; with `instead_of`, only if nobody stored another one meanwhile."""
+        return self._set_hash(subject, new, instead_of, must_change=False, changed_at=int(time.time()))
+
+    def upgrade(self, subject: str, new: str, *, instead_of: str | None) -> bool:
+        """Store another hash of the same password, if it still is the same. True if it was."""
+        return self._set_hash(subject, new, instead_of)
+
+    def _set_hash(self, subject: str, new: str, instead_of: str | None, **changes: Any) -> bool:
         mine = (table.c.issuer == self._issuer) & (table.c.subject == subject)
         if instead_of is not None:
             mine &= table.c.password_hash == instead_of
-        change = (
-            update(table)
-            .where(mine)
-            .values(password_hash=new, must_change=False, changed_at=int(time.time()))
-        )
+        change = update(table).where(mine).values(password_hash=new, **changes)
         with self._database.transaction() as connection:
             return bool(connection.execute(change).rowcount)
 

@@ -1,5 +1,6 @@
 """Checks passwords of local accounts, in the same time whatever was wrong."""
 
+import hashlib
 from collections.abc import Iterable
 
 from emolytics.backend import Context, Finding
@@ -9,7 +10,7 @@ from emolytics_local.accounts import Account, Accounts
 
 
 class LocalBackend:
-    """Matches `PasswordBackend`, `Revalidates`, `KeepsAccounts` and `Diagnoses`."""
+    """Matches `PasswordBackend`, `Revalidates`, `KeepsAccounts`, `DatesCredentials` and `Diagnoses`."""
 
     def __init__(self, context: Context, issuer: str) -> None:
         self.name = context.name
@@ -44,9 +45,15 @@ class LocalBackend:
             account = self._accounts.by_subject(held.identity.subject)
         except StoreUnavailable as error:
             raise BackendUnavailable(str(error)) from error
-        if account is None:
+        if account is None or account.identity.issuer != held.identity.issuer:
             return Denied(Reason.UNKNOWN_SUBJECT, "the local account is gone")
         return Authenticated(account.identity, held.retained, held.upstream_session)
+
+    def credential_epoch(self, username: str) -> str:
+        account = self._find(username)
+        if account is None:
+            return ""
+        return hashlib.sha256(f"{account.password_hash}\0{account.must_change}".encode()).hexdigest()
 
     def add_account(self, account: Identity, password: str) -> Identity:
         self._policy.check(password, about=_about(account))
@@ -57,14 +64,16 @@ class LocalBackend:
         if account is None:
             raise BackendUnavailable("the local account is gone")
         self._policy.check(password, about=_about(account.identity))
-        self._accounts.set_hash(subject, self._hasher.hash(password))
+        self._accounts.set_password(subject, self._hasher.hash(password))
 
     def change_password(self, subject: str, current: str, new: str) -> Denied | None:
         account = self._accounts.by_subject(subject)
         if not self._hasher.verify(account.password_hash if account else None, current) or account is None:
             return Denied(Reason.BAD_CREDENTIAL, "wrong current password", subject=subject)
         self._policy.check(new, about=_about(account.identity))
-        self._accounts.set_hash(subject, self._hasher.hash(new))
+        # Whoever shows a password that an operator has replaced meanwhile does not replace it again.
+        if not self._accounts.set_password(subject, self._hasher.hash(new), instead_of=account.password_hash):
+            return Denied(Reason.BAD_CREDENTIAL, "the password was changed meanwhile", subject=subject)
         return None
 
     def remove_account(self, subject: str) -> None:
@@ -106,7 +115,7 @@ class LocalBackend:
 
     def _upgrade(self, account: Account, replacement: str) -> None:
         try:
-            self._accounts.set_hash(account.identity.subject, replacement, instead_of=account.password_hash)
+            self._accounts.upgrade(account.identity.subject, replacement, instead_of=account.password_hash)
         except StoreUnavailable:
             return  # the old hash still serves; the next sign-in tries again
 

@@ -5,6 +5,7 @@ deadline for the connection and for the whole exchange, a limit of bytes, connec
 (ASVS 13.2.4, 13.2.6, 15.3.2). Nothing of the environment is obeyed: a ~/.netrc would replace our credentials.
 """
 
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -67,7 +68,7 @@ class HttpClient:
         self._origins = settings.origins
         self._insecure = settings.insecure
         self._silence = settings.timeout.total_seconds()
-        self._verify: bool | str = str(settings.ca_file) if settings.ca_file else True
+        self._verify = str(settings.ca_file) if settings.ca_file else _system_authorities()
         self._adapter = TimedAdapter()
         self._closed = False
 
@@ -130,6 +131,12 @@ class HttpClient:
                 response.raw.close()  # what was not read would stand before the next answer
         headers = {name.lower(): value for name, value in response.headers.items()}
         return Answer(response.status_code, headers, body, place)
+
+
+def _system_authorities() -> str | bool:
+    """The machine's own bundle, where a company adds its authority; `requests` brings another for want of one."""
+    known = ssl.get_default_verify_paths()
+    return known.cafile or known.capath or True
 
 
 def _judge(answer: Answer) -> Answer:

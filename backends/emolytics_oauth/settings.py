@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import timedelta
 from functools import cached_property
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator, model_validator
@@ -143,6 +144,13 @@ class OauthSettings(BackendSettings):
             require_safe(value, insecure=bool(info.data.get("insecure")))
             if info.field_name == "issuer" and "?" in value:
                 raise ValueError("an issuer has no query")
+        return value
+
+    @field_validator("ca_file")
+    @classmethod
+    def _there(cls, value: Path | None) -> Path | None:
+        if value and not value.is_file():
+            raise ValueError(f"the file {value} does not exist")
         return value
 
     @field_validator("timeout")

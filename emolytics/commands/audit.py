@@ -9,6 +9,7 @@ from typing import Any
 import click
 from sqlalchemy import Row, select
 
+from emolytics.audit import name_in_trail
 from emolytics.commands.opened import opened, print_table
 from emolytics.database import Database
 from emolytics.schema import audit_events
@@ -44,7 +45,7 @@ def command(ctx: click.Context, username: str | None, since: str | None, follow:
 def _read(database: Database, username: str | None, start: int, after: int) -> list[Row[Any]]:
     wanted = select(audit_events).where(audit_events.c.at >= start, audit_events.c.id > after)
     if username is not None:
-        wanted = wanted.where(audit_events.c.username == username)
+        wanted = wanted.where(audit_events.c.username == name_in_trail(username))
     newest_first = wanted.order_by(audit_events.c.id.desc())
     with database.read() as connection:
         return list(reversed(connection.execute(newest_first.limit(_MOST)).all()))

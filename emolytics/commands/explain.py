@@ -29,7 +29,7 @@ def command(ctx: click.Context, backend: str, username: str, password_stdin: boo
                 failed |= not step.ok
                 click.echo(f"{'ok    ' if step.ok else 'FAILED'}  {step.step}: {step.detail}")
                 if step.groups is not None:
-                    granted = sorted(roles.by_rules(core.settings.roles, backend, step.groups))
+                    granted = sorted(roles.granted(core.settings, backend, step.groups))
                     click.echo(f"ok      roles: {', '.join(granted) or 'none'}")
         except BackendUnavailable as error:
             raise Failure(str(error), f"Run `emolytics check {backend}`.") from error

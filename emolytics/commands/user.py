@@ -5,6 +5,7 @@ import sys
 from typing import Any
 
 import click
+from sqlalchemy import Connection
 
 from emolytics import roles
 from emolytics.audit import Event, Record
@@ -48,6 +49,7 @@ def add(
 ) -> None:
     """Create a local account."""
     with opened(ctx) as core:
+        roles.check(granted)
         backend, store = account_store(core)
         wanted = Identity("", "", name, display_name, email, groups=tuple(sorted(set(groups))))
         if core.users.find(name) is not None:
@@ -174,15 +176,17 @@ def account_store(core: Core) -> tuple[str, KeepsAccounts]:
 
 def enrol(core: Core, backend: str, identity: Identity, granted: tuple[str, ...]) -> None:
     """Make the user of a new account, with roles by hand and by rule."""
-    with core.database.transaction() as connection:
+
+    def make(connection: Connection) -> None:
         person = Users.provision(connection, backend, identity)
         if person is None:  # pragma: no cover - provision makes what it may make
             raise Failure(f"{identity.username} could not be made")
-        ruled = roles.by_rules(core.settings.roles, backend, identity.groups)
-        roles.sync(connection, person.user_id, backend, ruled, core.settings.default_roles)
+        roles.sync(connection, person.user_id, core.settings, backend, identity.groups)
         roles.change_by_hand(connection, person.user_id, add=granted, remove=())
         record = Record(Event.USER_ADDED, username=person.username, backend=backend, user_id=person.user_id)
         core.audit.within(connection, record)
+
+    core.database.run(make)
 
 
 def read_password(from_stdin: bool) -> str:

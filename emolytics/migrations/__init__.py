@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Select, column, exc, select, table
+from sqlalchemy import Connection, Select, column, inspect, select, table
 
 from emolytics.database import Database
 from emolytics.errors import StoreUnavailable
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _LOCK_NUMBER = 0x656D6F6C  # "emol"
-_LOCK_SECONDS = 60
+_LOCK_SECONDS = 5  # less than the connection waits for an answer
+_LOCK_TRIES = 24
 
 
 def current(database: Database) -> str | None:
@@ -26,11 +27,9 @@ def current(database: Database) -> str | None:
     _create_file(database)
     version: Select[Any] = select(column("version_num")).select_from(table(VERSION_TABLE))
     with database.read() as connection:
-        try:
-            row = connection.execute(version).first()
-        except (exc.OperationalError, exc.ProgrammingError):
-            connection.exec_driver_sql("SELECT 1")
+        if not inspect(connection).has_table(VERSION_TABLE):
             return None
+        row = connection.execute(version).first()
     return str(row[0]) if row else None
 
 
@@ -73,12 +72,15 @@ def _alone(connection: Connection) -> Iterator[None]:
     """One process migrates, the others wait. SQLite's BEGIN IMMEDIATE is such a lock already."""
     dialect = connection.dialect.name
     if dialect == "postgresql":
+        # Neither the wait for another worker nor a large table is held to the limits of a request.
+        connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK_NUMBER})")
     if dialect not in {"mysql", "mariadb"}:
         yield
         return
     # Held by the connection: MariaDB commits at each CREATE TABLE, so no transaction could hold it.
-    if connection.exec_driver_sql(f"SELECT GET_LOCK('emolytics', {_LOCK_SECONDS})").scalar() != 1:
+    lock = f"SELECT GET_LOCK('emolytics', {_LOCK_SECONDS})"
+    if not any(connection.exec_driver_sql(lock).scalar() for _ in range(_LOCK_TRIES)):
         raise StoreUnavailable("another process holds the migration lock")
     try:
         yield
@@ -92,7 +94,9 @@ def _create_file(database: Database) -> None:
         return
     path = Path(url.database)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            return
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.touch(mode=0o600)
     except OSError as error:
         raise StoreUnavailable(f"cannot create {path}: {error.strerror}") from None

@@ -86,9 +86,12 @@ class BackendSuite(Generic[B, U]):
             if name.startswith("can_") and name not in known and not cls.__module__.startswith(__package__):
                 raise TypeError(f"{cls.__name__} declares {name}, which no suite knows")
         for name in dir(cls):
-            needed = getattr(getattr(cls, name, None), "needs", ())
-            if not all(getattr(cls, ability) for ability in needed):
-                setattr(cls, name, None)
+            written = (vars(base).get(name) for base in cls.__mro__)
+            test = next((found for found in written if found is not None), None)
+            needed: tuple[str, ...] = getattr(test, "needs", ())
+            wanted = test if all(getattr(cls, ability) for ability in needed) else None
+            if needed and getattr(cls, name) is not wanted and name not in vars(cls):
+                setattr(cls, name, wanted)
 
     def attempt(self, backend: B, upstream: U, person: Person) -> Callable[[], Outcome | None]:
         """Do all that comes before the backend is asked for its verdict, and return the asking."""

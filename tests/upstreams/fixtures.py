@@ -11,8 +11,10 @@ from contextlib import ExitStack
 
 import pytest
 
+from tests.upstreams.canaille import Canaille
 from tests.upstreams.install import NEEDS, ON_CI, install_command, node_modules_current
 from tests.upstreams.mariadb import MariaDB
+from tests.upstreams.oidc_provider import OidcProvider
 from tests.upstreams.openldap import OpenLDAP
 from tests.upstreams.postgresql import PostgreSQL
 from tests.upstreams.redis import Redis
@@ -25,6 +27,8 @@ def require(name: str) -> None:
         reason = f"{name} is not installed: {install_command([name])}"
     elif NEEDS[name].root and os.geteuid() != 0:
         reason = f"{name} runs only as root: sudo make test"
+    elif name == "node" and not node_modules_current():
+        reason = "npm packages are not installed: cd tests/upstreams && npm ci"
     else:
         return
     _do_without(reason)
@@ -109,6 +113,21 @@ def samba(request: pytest.FixtureRequest) -> Iterator[Samba]:
     """A running Active Directory with the cast of `people`. A test changes only people of its own."""
     require("samba")
     with Samba(cache=request.config.cache.mkdir("samba")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def oidc_provider() -> Iterator[OidcProvider]:
+    """A running OpenID provider. A test registers its own addresses, and changes only people of its own."""
+    require("node")
+    with OidcProvider() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def canaille() -> Iterator[Canaille]:
+    """A running Canaille."""
+    with Canaille() as server:
         yield server
 
 

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from emolytics.testing import PasswordSuite, PasswordUpstream, Person
+from emolytics.testing import PasswordSuite, PasswordUpstream, Person, RevalidationSuite
 from emolytics_ldap import LdapBackend
 from tests.backends.ldap.conftest import OpenBackend, directory_table, samba_table
 from tests.backends.ldap.unreliable import UnreliableLink
@@ -93,12 +93,12 @@ class OnOpenLDAP(PasswordSuite):
         return open_ldap(**{**table, **self.keys})
 
 
-class TestSearchThenBind(OnOpenLDAP):
+class TestSearchThenBind(OnOpenLDAP, RevalidationSuite):
     kind = OpenLDAPUpstream
     can_prove_disabled = False
 
 
-class TestGroupSearch(OnOpenLDAP):
+class TestGroupSearch(OnOpenLDAP, RevalidationSuite):
     keys: ClassVar[Mapping[str, Any]] = {
         "group_base": OpenLDAP.groups_base,
         "group_filter": "(&(objectClass=groupOfNames)(member={dn}))",
@@ -115,7 +115,7 @@ class TestDirectBind(OnOpenLDAP):
     }
 
 
-class TestDirectBindWithServiceAccount(OnOpenLDAP):
+class TestDirectBindWithServiceAccount(OnOpenLDAP, RevalidationSuite):
     can_tell_unknown = False
     keys: ClassVar[Mapping[str, Any]] = {"user_dn": f"uid={{username}},{OpenLDAP.people_base}"}
 
@@ -133,7 +133,7 @@ class OnActiveDirectory(PasswordSuite):
         return open_ldap(**{**table, **self.keys})
 
 
-class TestActiveDirectoryNested(OnActiveDirectory):
+class TestActiveDirectoryNested(OnActiveDirectory, RevalidationSuite):
     keys: ClassVar[Mapping[str, Any]] = {"nested_groups": True}
 
 

@@ -255,12 +255,21 @@ def test_direct_bind_heeds_the_filter_after_the_password(openldap: OpenLDAP, ope
 
 @pytest.mark.parametrize(
     "typed",
-    [f"alice,{OpenLDAP.people_base}", "alice+cn=x", "alice,ou=x", "nobody,uid=alice", "\\61lice", "al\\ice"],
+    [
+        "alice,ou=people",
+        f"alice,{OpenLDAP.people_base}",
+        "alice+cn=x",
+        "nobody,uid=alice",
+        "\\61lice",
+        "al\\ice",
+    ],
 )
 def test_what_is_typed_never_changes_which_dn_is_bound(
     openldap: OpenLDAP, open_ldap: OpenBackend, typed: str
 ) -> None:
-    direct = open_ldap(**directory_table(openldap, **DIRECT, **SERVICE_FREE))
+    """Alice's entry is one level below: whoever could type a comma could bind as her."""
+    shallow = {**SERVICE_FREE, "user_dn": f"uid={{username}},{OpenLDAP.base}"}
+    direct = open_ldap(**directory_table(openldap, **shallow))
 
     assert reason(direct.authenticate(typed, PASSWORD)) is Reason.BAD_CREDENTIAL
 
@@ -371,3 +380,12 @@ def test_health_is_that_the_base_can_be_seen(openldap: OpenLDAP, open_ldap: Open
     open_ldap(**directory_table(openldap)).check_health()
     with pytest.raises(BackendUnavailable):
         open_ldap(**directory_table(openldap, user_base="dc=elsewhere")).check_health()
+
+
+def test_a_policy_of_one_s_own_costs_no_further_search(corp: LdapBackend, openldap: OpenLDAP) -> None:
+    corp.authenticate("warned", PASSWORD)
+
+    with openldap.watched() as seen:
+        assert corp.authenticate("warned", PASSWORD)
+
+    assert (len(seen.searches), len(seen.binds)) == (1, 1)

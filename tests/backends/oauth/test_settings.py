@@ -129,6 +129,7 @@ def test_how_the_client_proves_itself(table: dict[str, Any], method: str) -> Non
             "passphrase",
             id="passphrase",
         ),
+        pytest.param({"ca_file": "no-such.pem"}, "does not exist", id="no CA file"),
         pytest.param({"issuerr": "x"}, "issuerr", id="unknown key"),
     ],
 )
@@ -167,6 +168,7 @@ def test_plain_http_elsewhere_has_to_be_asked_for() -> None:
 
 def test_files_are_found_beside_the_settings(tmp_path: Path) -> None:
     (tmp_path / "client.pem").write_text(pem(rsa.generate_private_key(65537, 2048)))
+    (tmp_path / "ca.pem").touch()
     table = {"type": "oauth", "issuer": "https://id.example.com", "client_id": "e", "ca_file": "ca.pem"}
 
     settings = OauthSettings.model_validate(
