@@ -26,6 +26,11 @@ class InvalidRequest(EmolyticsError):
 
 
 class _Form(FlaskForm):  # type: ignore[misc]
+    """Filled from the form's fields alone; Flask-WTF would take files and a JSON body for fields, too."""
+
+    def __init__(self) -> None:
+        super().__init__(formdata=request.form)
+
     class Meta(FlaskForm.Meta):  # type: ignore[misc]
         csrf_time_limit = _CSRF_SECONDS
         csrf_field_name = CSRF_FIELD
@@ -47,6 +52,17 @@ class LoginForm(_Form):
 class PasswordForm(_Form):
     current_password = PasswordField(validators=[InputRequired("Please type your current password.")])
     new_password = PasswordField(validators=[InputRequired("Please type a new password.")])
+
+
+def require_readable_query() -> None:
+    """Browsers escape what is not ASCII; bytes that are no text would raise wherever the query is read first.
+
+    Raises `InvalidRequest`.
+    """
+    try:
+        _ = request.args
+    except UnicodeDecodeError:
+        raise InvalidRequest("the query is not text") from None
 
 
 def once_each(values: MultiDict[str, str]) -> None:

@@ -23,6 +23,7 @@ from emolytics.forms import (
     json_object,
     once_each,
     require_csrf,
+    require_readable_query,
     require_same_origin,
 )
 from emolytics.next_url import safe_next
@@ -70,6 +71,7 @@ def core() -> Core:
 def closed_unless_public() -> Response | None:
     """A view that nobody thought about is closed, not open (ASVS 8.2.1), and none of ours reads a large body."""
     request.max_content_length = _LARGEST_BODY
+    require_readable_query()
     if request.endpoint in PUBLIC or current_user.is_authenticated:
         return None
     closed: Response = current_app.login_manager.unauthorized()  # type: ignore[attr-defined]

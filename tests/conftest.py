@@ -8,6 +8,7 @@ from typing import Any
 
 import hypothesis
 import pytest
+from jinja2 import FileSystemBytecodeCache
 
 from emolytics import migrations
 from emolytics.app import create_app
@@ -55,6 +56,12 @@ def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def compiled_templates(tmp_path_factory: pytest.TempPathFactory) -> FileSystemBytecodeCache:
+    """The templates' code, compiled once for all portals."""
+    return FileSystemBytecodeCache(str(tmp_path_factory.mktemp("templates")))
+
+
 @pytest.fixture(scope="module")
 def migrated_databases(new_database_url: Callable[[str], str]) -> Iterator[Mapping[str, Database]]:
     """One database of each kind for the tests of a module, made when first asked for."""
@@ -86,7 +93,9 @@ def migrated_url(migrated_databases: Mapping[str, Database]) -> Callable[[str], 
 
 
 @pytest.fixture
-def make_portal(tmp_path: Path, migrated_file: Path) -> Iterator[Callable[..., Portal]]:
+def make_portal(
+    tmp_path: Path, migrated_file: Path, compiled_templates: FileSystemBytecodeCache
+) -> Iterator[Callable[..., Portal]]:
     """Makes portals with local accounts; keywords go into the [emolytics] table."""
     made: list[Portal] = []
 
@@ -96,6 +105,7 @@ def make_portal(tmp_path: Path, migrated_file: Path) -> Iterator[Callable[..., P
             shutil.copy(migrated_file, file)
         app = create_app(settings_for(database or f"sqlite:///{file}", **changes))
         app.testing = True
+        app.jinja_env.bytecode_cache = compiled_templates
         made.append(Portal(app))
         return made[-1]
 

@@ -5,8 +5,10 @@ from collections.abc import Callable
 from http.cookies import SimpleCookie
 
 import pytest
+from sqlalchemy import update
 from werkzeug.test import TestResponse
 
+from emolytics.schema import local_accounts
 from tests.pages.document import Document
 from tests.portal import PASSWORD, Portal, csrf_token, me, sign_in, sign_in_json
 from tests.reference.scripted import OUTAGES, RETRY_AFTER
@@ -170,10 +172,10 @@ def test_a_name_is_the_same_name_in_every_spelling(portal: Portal, submit: Submi
 @pytest.mark.parametrize("password", ["  two spaces around  ", " " * 16, "päss\u00adwörd-nöt-földed"])
 def test_a_password_counts_exactly_as_it_was_typed(portal: Portal, submit: Submit, password: str) -> None:
     """ASVS 6.2.8."""
-    backend = portal.core.backends["local"]
     portal.add_user("bob")
-    subject = portal.core.users.identities_of(portal.user_id("bob"))[0].subject
-    backend._accounts.set_hash(subject, portal.core.hasher.hash(password))  # type: ignore[attr-defined]
+    stored = update(local_accounts).values(password_hash=portal.core.hasher.hash(password))
+    with portal.core.database.transaction() as connection:
+        connection.execute(stored.where(local_accounts.c.username == "bob"))
 
     right, wrong = (
         submit(portal.client(), "bob", password),

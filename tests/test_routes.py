@@ -200,6 +200,7 @@ def test_every_way_to_sign_in_is_named(portal: Portal) -> None:
         "GET /login/BACKEND/callback",
         "the remember cookie",
         "a request backend",
+        "HTTP Basic",
     }
 
 
