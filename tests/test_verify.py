@@ -309,7 +309,8 @@ class TestAVisitor:
 
         response = verify(gate.client(), "?redirect=1")
 
-        assert (response.status_code, response.location) == (401, None)
+        assert response.status_code == 401
+        assert response.location is None
 
     def test_is_not_sent_round_in_circles_where_the_cookie_does_not_reach(
         self, make_gate: Callable[..., Portal], caplog: pytest.LogCaptureFixture
