@@ -199,6 +199,7 @@ def test_every_way_to_sign_in_is_named(portal: Portal) -> None:
         "POST /login",
         "GET /login/BACKEND/callback",
         "the remember cookie",
+        "HTTP Basic",
         "a request backend",
         "HTTP Basic",
     }

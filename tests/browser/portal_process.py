@@ -33,12 +33,16 @@ type = "local"
 class PortalProcess(ServerProcess):
     """`emolytics run` in an empty folder with settings of its own."""
 
+    def __init__(self, settings: str = _SETTINGS) -> None:
+        super().__init__()
+        self._settings = settings
+
     @property
     def url(self) -> str:
         return f"http://{HOST}:{self.port}"
 
     def prepare(self) -> None:
-        (self.directory / "settings.toml").write_text(_SETTINGS)
+        (self.directory / "settings.toml").write_text(self._settings)
 
     def command(self) -> Sequence[str | Path]:
         return EMOLYTICS, "run", "--port", str(self.port)
