@@ -201,7 +201,6 @@ def test_every_way_to_sign_in_is_named(portal: Portal) -> None:
         "the remember cookie",
         "HTTP Basic",
         "a request backend",
-        "HTTP Basic",
     }
 
 
