@@ -49,18 +49,23 @@ class Basic:
             return None
         username, password = credentials
         attempt = Attempt(account_key(username), address_block(client.address), username, password)
-        found = self._recent.find(attempt)
-        if found and self._unchanged(found, username) and (user := self._users.by_identity(found.identity)):
+        found = self._still_right(attempt)
+        user = self._users.by_identity(found.identity) if found else None
+        if user is not None:
             return user
         proven = self._recent.together(attempt, lambda: self._prove(attempt, client))
         if isinstance(proven, Refused):
             return proven
         return self._users.by_identity(proven.identity) or Refused(Refusal.ACCESS_DENIED)
 
-    def _unchanged(self, found: Remembered, username: str) -> bool:
-        return self._epochs(username, found.epochs) == found.epochs
+    def _still_right(self, attempt: Attempt) -> Remembered | None:
+        found = self._recent.find(attempt)
+        return found if found and self._epochs(attempt.username, found.epochs) == found.epochs else None
 
     def _prove(self, attempt: Attempt, client: Client) -> Remembered | Refused:
+        found = self._still_right(attempt)
+        if found and self._users.by_identity(found.identity):
+            return found  # another thread came through with it a moment ago
         # Read before the password is checked: one that changes meanwhile then counts as changed since.
         epochs = self._epochs(attempt.username, self._dated)
         proven = self._sign_in.prove(attempt.username, attempt.password, client, self._chain)

@@ -199,8 +199,8 @@ def test_every_way_to_sign_in_is_named(portal: Portal) -> None:
         "POST /login",
         "GET /login/BACKEND/callback",
         "the remember cookie",
-        "a request backend",
         "HTTP Basic",
+        "a request backend",
     }
 
 

@@ -35,7 +35,7 @@ class ActiveDirectoryGroups(Groups):
 
     @property
     def person_attributes(self) -> tuple[str, ...]:
-        return (self.member_of, "objectSid", "primaryGroupID")
+        return (*super().person_attributes, "objectSid", "primaryGroupID")
 
     def of(self, person: Entry, ask: Ask) -> tuple[Membership, ...]:
         if self.filter:
@@ -108,8 +108,9 @@ class DomainNames:
         if not backslash or not account:
             return username
         if self._netbios is None:
-            self._netbios = self._look_up(ask)
-        return account if self._netbios and domain.casefold() == self._netbios.casefold() else username
+            self._netbios = self._look_up(ask) or None
+        ours = self._netbios is not None and domain.casefold() == self._netbios.casefold()
+        return account if ours else username
 
     def _look_up(self, ask: Ask) -> str:
         root = ask(Search("", "(objectClass=*)", ["configurationNamingContext"], whole_subtree=False))
@@ -123,4 +124,4 @@ class DomainNames:
 
 def _is_security_group(entry: Entry) -> bool:
     kind = entry.first("groupType")
-    return not kind or bool(int(kind) & _SECURITY_ENABLED)
+    return not kind.removeprefix("-").isdecimal() or bool(int(kind) & _SECURITY_ENABLED)

@@ -12,8 +12,8 @@ PASSWORD_POLICY = "1.3.6.1.4.1.42.2.27.8.5.1"  # noqa: S105 - draft-behera-ldap-
 class NoAnswer(BackendUnavailable):
     """Refused, closed, timed out, or not to be trusted.
 
-    `sent`: the server may have acted on a request. `kept`: the connection had served before, so it may have
-    been closed by an idle limit or a restart. `remedy` is a sentence for the operator.
+    `may_count`: the server may yet count a wrong password. `kept`: the connection had served before, so it
+    may have been closed by an idle limit or a restart. `remedy` is a sentence for the operator.
     """
 
     def __init__(
@@ -21,12 +21,12 @@ class NoAnswer(BackendUnavailable):
         detail: str,
         *,
         remedy: str = "",
-        sent: bool = False,
+        may_count: bool = False,
         timed_out: bool = False,
         kept: bool = False,
     ) -> None:
         self.remedy = remedy
-        self.sent, self.timed_out, self.kept = sent, timed_out, kept
+        self.may_count, self.timed_out, self.kept = may_count, timed_out, kept
         super().__init__(detail)
 
 

@@ -166,6 +166,8 @@ def _groups(backend: "LdapBackend", ask: Ask) -> Iterator[Finding]:
         yield _group_filter(settings, ask)
     elif settings.flavor is not Flavor.ACTIVE_DIRECTORY:
         yield _member_of(backend, ask)
+    elif settings.nested_groups:
+        yield _token_groups(backend, ask)
 
 
 def _group_filter(settings: LdapSettings, ask: Ask) -> Finding:
@@ -181,6 +183,19 @@ def _member_of(backend: "LdapBackend", ask: Ask) -> Finding:
     result = ask(Search(backend.settings.user_base, wanted, [name], size_limit=1))
     advice = f"Does the server keep {name}? If not, set group_base and group_filter."
     return _some(name, result, wanted, advice)
+
+
+def _token_groups(backend: "LdapBackend", ask: Ask) -> Finding:
+    somebody = ask(backend.people.search_for_anybody()).entries[0].dn
+    found = ask(Search(somebody, _ANYTHING, ["tokenGroups"], whole_subtree=False))
+    if any(entry.raw("tokenGroups") for entry in found.entries):
+        return Finding("tokenGroups", True, f"readable of {somebody}")
+    return Finding(
+        "tokenGroups",
+        False,
+        "cannot be read; a slow search is made instead",
+        "Put the service account into the group Windows Authorization Access Group.",
+    )
 
 
 def _some(step: str, result: Result, wanted: str, advice: str) -> Finding:

@@ -165,7 +165,7 @@ class Link:
                 # ldap3 keeps both, and shows them in its repr
                 connection.password = connection.request = None
 
-        return self._ask(ask)
+        return self._ask(ask, may_count=True)
 
     def _result(self, entries: tuple[Entry, ...] = ()) -> Result:
         answer = self._connection.result
@@ -173,23 +173,23 @@ class Link:
             raise NoAnswer(f"{self.endpoint.url} says {answer['description']}: {answer['message']}")
         return Result(answer["result"], answer["message"] or "", entries, answer.get("controls") or {})
 
-    def _ask(self, request: Callable[[], _T]) -> _T:
+    def _ask(self, request: Callable[[], _T], *, may_count: bool = False) -> _T:
         wire = self._wire
         wire.begin()
         try:
             answer = request()
         except Exception as error:
             # ldap3 meets odd answers with KeyError, struct.error and pyasn1's errors beside its own
-            trouble = error if isinstance(error, NoAnswer) else self._trouble(wire, error)
+            trouble = error if isinstance(error, NoAnswer) else self._trouble(wire, error, may_count)
             self.forsake()
             raise trouble from None
         self.last_used = time.monotonic()
         return answer
 
-    def _trouble(self, wire: Wire, error: Exception) -> BackendUnavailable:
+    def _trouble(self, wire: Wire, error: Exception, may_count: bool) -> BackendUnavailable:
         failure = wire.failure or self._tls.failure
         if failure is not None:
-            return outage(self.endpoint, failure, sent=True, kept=self.kept)
+            return outage(self.endpoint, failure, may_count=may_count, kept=self.kept)
         if isinstance(error, LDAPStartTLSError):
             remedy = "Use ldaps://, or have StartTLS switched on there."
             return NoAnswer(f"{self.endpoint.url} refuses StartTLS: {error}", remedy=remedy)

@@ -42,7 +42,9 @@ def _walk(backend: "LdapBackend", username: str, password: str | None) -> Iterat
     ask = backend.ask(deadline)
     name = backend.people.direct_name(username) if settings.user_dn else ""
     if settings.user_dn:
-        yield Finding("user_dn", bool(name), f"binds as {name}" if name else "no account can have this name")
+        yield _direct_name(name)
+        if not name:
+            return
     person = backend.people.at(name, ask) if name and backend.people.direct_name_is_dn else None
     if person is None:
         account = backend.people.account(username, ask)
@@ -64,7 +66,7 @@ def _walk(backend: "LdapBackend", username: str, password: str | None) -> Iterat
 
 def _direct(backend: "LdapBackend", username: str, password: str | None) -> Iterator[Finding]:
     name = backend.people.direct_name(username)
-    yield Finding("user_dn", bool(name), f"binds as {name}" if name else "no account can have this name")
+    yield _direct_name(name)
     if not name or password is None:
         return
 
@@ -84,6 +86,10 @@ def _direct(backend: "LdapBackend", username: str, password: str | None) -> Iter
 
 def _server(backend: "LdapBackend", link: Link) -> Finding:
     return Finding("server", True, f"{link.endpoint.url}: {describe_link(link, backend.settings)}")
+
+
+def _direct_name(name: str) -> Finding:
+    return Finding("user_dn", bool(name), f"binds as {name}" if name else "no account can have this name")
 
 
 def _entries(wanted: Search, ask: Ask) -> Finding:

@@ -7,6 +7,7 @@ in as few searches as there are fifties of groups in it. Only what stands at or 
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeVar
 
 from emolytics.errors import BackendMisbehaved
@@ -135,7 +136,7 @@ def every_value(person: Entry, attribute: str, ask: Ask) -> Sequence[str]:
     while ranged := _ranged(entry, attribute):
         name, last = ranged
         values += entry.texts(name)
-        if last == "*":
+        if not last.isdecimal():
             break
         wanted = f"{attribute};range={int(last) + 1}-*"
         result = ask(Search(person.dn, "(objectClass=*)", [wanted], whole_subtree=False))
@@ -150,6 +151,7 @@ def batches(items: Sequence[_T]) -> Iterable[Sequence[_T]]:
     return (items[start : start + _BATCH] for start in range(0, len(items), _BATCH))
 
 
+@lru_cache(maxsize=10_000)
 def parse_dn(text: str) -> Dn:
     """A DN that a server sent. Raises `BackendMisbehaved`."""
     try:

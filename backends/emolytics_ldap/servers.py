@@ -4,6 +4,7 @@ The first server of the list that is well is asked. One that fails is shut out a
 visitor one wait, and a thread looks after it until it answers again; then it is asked first as before.
 """
 
+import logging
 import os
 import threading
 import time
@@ -22,7 +23,10 @@ from emolytics_ldap.pool import Pool
 from emolytics_ldap.settings import Endpoint, LdapSettings
 from emolytics_ldap.wire import tls_context
 
+log = logging.getLogger(__name__)
+
 _T = TypeVar("_T")
+
 
 _FIRST_LOOK, _SLOWEST_LOOK = 0.25, 2.0
 _LONGEST_LOOK = 2.0
@@ -76,8 +80,8 @@ class Server:
         try:
             with pool.link(deadline) as link:
                 answer = request(link)
-        except NoAnswer as outage:
-            if not outage.kept or outage.timed_out:
+        except NoAnswer as lost:
+            if not lost.kept or lost.timed_out:
                 raise
             pool.empty()
             with pool.link(deadline) as link:
@@ -87,16 +91,19 @@ class Server:
 
     def shut(self, trouble: BackendUnavailable) -> None:
         """Stop asking it, and look after it until it answers."""
+        refused = isinstance(trouble, ServiceAccountRefused)
         with self._lock:
-            looked_after = self.trouble is not None and not isinstance(self.trouble, ServiceAccountRefused)
-            self.trouble = trouble
-            if isinstance(trouble, ServiceAccountRefused):
+            before, self.trouble = self.trouble, trouble
+            if refused:
                 self._refused_until = time.monotonic() + self._refused_pause
                 self._refused_pause = min(2 * self._refused_pause, _LONGEST_REFUSED_PAUSE)
-                return
+        if before is None:
+            log.warning("directory server passed over: %s", trouble)
+        if refused:
+            return
         for pool in self._pools.values():
             pool.empty()
-        if not looked_after and not self._closing.is_set():
+        if (before is None or isinstance(before, ServiceAccountRefused)) and not self._closing.is_set():
             name = f"ldap-watch-{self.endpoint.host}"
             threading.Thread(target=self._look_after, daemon=True, name=name).start()
 
@@ -115,6 +122,7 @@ class Server:
         if self.trouble is not None:
             with self._lock:
                 self.trouble, self._refused_pause = None, _REFUSED_PAUSE
+            log.info("directory server asked again: %s", self.endpoint.url)
 
     def _look_after(self) -> None:
         pause = _FIRST_LOOK
@@ -126,11 +134,16 @@ class Server:
                 self.shut(refused)
                 return
             except BackendUnavailable as trouble:
-                self.trouble = trouble
+                if not isinstance(trouble, Overloaded):
+                    self.trouble = trouble
                 pause = min(2 * pause, _SLOWEST_LOOK)
             else:
                 self._well()
                 return
+
+
+def _may_yet_count(failure: BackendUnavailable) -> bool:
+    return isinstance(failure, NoAnswer) and failure.may_count and failure.timed_out
 
 
 class Servers:
@@ -167,15 +180,10 @@ class Servers:
                 if server.trouble is None:
                     raise
                 trouble = full
-            except (NoAnswer, NotLdap, ServiceAccountRefused) as outage:
-                server.shut(outage)
-                trouble = outage
-                if (
-                    purpose is Purpose.BIND
-                    and isinstance(outage, NoAnswer)
-                    and outage.sent
-                    and outage.timed_out
-                ):
+            except (NoAnswer, NotLdap, ServiceAccountRefused) as failure:
+                server.shut(failure)
+                trouble = failure
+                if purpose is Purpose.BIND and _may_yet_count(failure):
                     break
         raise trouble or self._all_down()
 

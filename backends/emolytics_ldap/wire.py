@@ -104,7 +104,7 @@ def resolve(endpoint: Endpoint, deadline: Deadline) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def outage(endpoint: Endpoint, failure: OSError, *, sent: bool = False, kept: bool = False) -> NoAnswer:
+def outage(endpoint: Endpoint, failure: OSError, *, may_count: bool = False, kept: bool = False) -> NoAnswer:
     """What went wrong on the socket, in words for the operator."""
     timed_out = isinstance(failure, TimeoutError)
     if isinstance(failure, ssl.SSLCertVerificationError):
@@ -118,7 +118,9 @@ def outage(endpoint: Endpoint, failure: OSError, *, sent: bool = False, kept: bo
     else:
         why = failure.strerror or str(failure)
         remedy = "Is the server running, and is the port right?"
-    return NoAnswer(f"{endpoint.url}: {why}", remedy=remedy, sent=sent, timed_out=timed_out, kept=kept)
+    return NoAnswer(
+        f"{endpoint.url}: {why}", remedy=remedy, may_count=may_count, timed_out=timed_out, kept=kept
+    )
 
 
 def _is_address(host: str) -> bool:

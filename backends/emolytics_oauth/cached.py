@@ -15,7 +15,9 @@ FAILURE = 5.0
 
 
 class Cached(Generic[T]):
-    """Fetches at most once at a time, by whichever thread comes first; the others wait for that one.
+    """Fetches at most once at a time, by whichever thread comes first.
+
+    The others wait for that one only if nothing is known yet: a server that hangs holds one thread, not all.
 
     A value is fetched again after `FRESH` seconds and, while that fails, used on for `KEPT` seconds (X045).
     A failure is remembered for `FAILURE` seconds, so that a dead provider costs one visitor the wait (X044).
@@ -34,13 +36,13 @@ class Cached(Generic[T]):
         if self._value is not None and self._age(self._fetched) < FRESH:
             return self._value
         stale = self._value if self._age(self._fetched) < KEPT else None
-        if not self._lock.acquire(blocking=stale is None):
-            assert stale is not None  # noqa: S101 - or the line above would have waited
-            return stale
+        known_dead = self._failure is not None
+        if not self._lock.acquire(blocking=stale is None and not known_dead):
+            return self._known() if stale is None else stale  # somebody is asking already
         try:
             if self._age(self._fetched) >= FRESH and self._age(self._failed) >= FAILURE:
                 self._try()
-            return self._newest() if stale is None else self._value or stale
+            return self._known() if stale is None or self._failure is None else stale
         finally:
             self._lock.release()
 
@@ -51,9 +53,9 @@ class Cached(Generic[T]):
             if self._renewed < asked and self._age(self._renewed) >= every:  # nobody did while we waited
                 self._renewed = self._clock()
                 self._try()
-            return self._newest()
+            return self._known()
 
-    def _newest(self) -> T:
+    def _known(self) -> T:
         if self._failure is not None:
             # A new one each time: an exception that is raised again and again collects tracebacks.
             raise type(self._failure)(str(self._failure), retry_after=self._failure.retry_after)

@@ -50,8 +50,8 @@ def main() -> None:
         fonts.write(_FONTS)
         fonts.flush()
         with PortalProcess() as portal, sync_playwright() as playwright:
-            about = ("--display-name", "Ada Lovelace", "--email", "ada@example.com", "--group", "admins")
-            portal.add_user("ada", PASSWORD, *about)
+            about = {"display_name": "Ada Lovelace", "email": "ada@example.com"}
+            portal.add_user("ada", PASSWORD, groups=("admins",), **about)
             browser = playwright.chromium.launch(
                 executable_path=find_program("chromium"),
                 args=["--no-sandbox", "--disable-gpu"],

@@ -58,6 +58,9 @@ class _Server(BaseApplication):
             "graceful_timeout": _GRACE_SECONDS,
             "loglevel": "warning",
             "proc_name": "emolytics",
+            # By itself gunicorn believes X-Forwarded-Proto and SCRIPT_NAME from loopback, which is where everybody
+            # comes from behind a proxy. Here `trusted_proxies` decides, in the application.
+            "forwarded_allow_ips": "",
             "when_ready": lambda _: click.echo(f"  Open {address} to sign in. Ctrl-C ends the server.\n"),
         }
         super().__init__()

@@ -28,7 +28,7 @@ _STATUS = "Failed to load resource: the server responded with a status of"
 def portal() -> Iterator[PortalProcess]:
     """A running portal with the user ada, who is an administrator."""
     with PortalProcess() as running:
-        running.add_user("ada", PASSWORD, "--display-name", "Ada Lovelace", "--group", "admins")
+        running.add_user("ada", PASSWORD, display_name="Ada Lovelace", groups=("admins",))
         yield running
 
 

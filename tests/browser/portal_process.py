@@ -3,7 +3,12 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from emolytics.commands.user import account_store, enrol
+from emolytics.core import Core
+from emolytics.identity import Identity
+from emolytics.settings import load_settings
 from tests.upstreams.process import HOST, ServerProcess
 
 EMOLYTICS = Path(sys.executable).with_name("emolytics")
@@ -28,20 +33,30 @@ type = "local"
 class PortalProcess(ServerProcess):
     """`emolytics run` in an empty folder with settings of its own."""
 
+    def __init__(self, settings: str = _SETTINGS) -> None:
+        super().__init__()
+        self._settings = settings
+
     @property
     def url(self) -> str:
         return f"http://{HOST}:{self.port}"
 
     def prepare(self) -> None:
-        (self.directory / "settings.toml").write_text(_SETTINGS)
+        (self.directory / "settings.toml").write_text(self._settings)
 
     def command(self) -> Sequence[str | Path]:
         return EMOLYTICS, "run", "--port", str(self.port)
 
-    def add_user(self, username: str, password: str, *options: str) -> None:
-        """Make an account, as an operator does it beside the running portal."""
-        self.emolytics("user", "add", username, "--password-stdin", *options, stdin=password)
+    def add_user(self, username: str, password: str, **about: Any) -> None:
+        """Make an account beside the running portal; `about` are fields of its identity."""
+        settings = load_settings(self.directory / "settings.toml")
+        core = Core(settings, settings.secret_key.load())
+        try:
+            backend, store = account_store(core)
+            enrol(core, backend, store.add_account(Identity("", "", username, **about), password), ())
+        finally:
+            core.close()
 
-    def emolytics(self, *words: str, stdin: str = "") -> str:
-        """The output of a command; `ServerError` with that output when it fails."""
-        return self.run(EMOLYTICS, *words, stdin=stdin)
+    def emolytics(self, *words: str) -> str:
+        """The output of a command, as an operator gives it; `ServerError` with that output when it fails."""
+        return self.run(EMOLYTICS, *words)

@@ -329,7 +329,9 @@ def test_a_subject_that_is_no_guid_is_unknown(held: Held) -> None:
 def test_check_and_explain(corp: Open) -> None:
     backend = corp(**NESTED)
 
-    assert all(finding.ok for finding in backend.diagnose())
+    checks = {finding.step: finding.ok for finding in backend.diagnose()}
+    assert all(checks.values())
+    assert "tokenGroups" in checks
     found = {finding.step: finding for finding in backend.explain(f"{DOMAIN}\\disabled", PASSWORD)}
     assert "data 533" in found["bind"].detail
     assert "userAccountControl" in found["account state"].detail

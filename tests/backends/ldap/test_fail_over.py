@@ -139,6 +139,21 @@ def _connect(port: int) -> socket.socket:
 # Two servers
 
 
+def test_a_server_that_is_passed_over_is_told_to_the_log_once(
+    first: OpenLDAP, openldap: OpenLDAP, open_ldap: OpenBackend, caplog: pytest.LogCaptureFixture
+) -> None:
+    """ASVS 16.3.4: nobody would notice otherwise, as people sign in all the same."""
+    backend = open_ldap(**directory_table(first, openldap))
+
+    with first.killed():
+        for _ in range(3):
+            assert signs_in(backend)
+
+    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(told) == 1
+    assert first.tls_url in told[0]
+
+
 def test_the_second_server_stands_in_for_a_dead_first(
     first: OpenLDAP, openldap: OpenLDAP, open_ldap: OpenBackend
 ) -> None:

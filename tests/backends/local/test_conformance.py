@@ -56,7 +56,7 @@ class AccountsInSQLite(PasswordUpstream):
         self._change(person, groups=json.dumps(list(groups)))
 
     def set_password(self, person: Person, password: str) -> None:
-        self._accounts.set_hash(self._account(person).identity.subject, self.hasher.hash(password))
+        self._accounts.set_password(self._account(person).identity.subject, self.hasher.hash(password))
 
     def go_down(self, after: int = 0) -> None:
         self._answers_left = after

@@ -132,3 +132,28 @@ def test_nobody_waits_for_a_new_value_while_there_is_an_old_one(source: Source) 
         assert cached.get() == 1
         go_on.set()
         assert first.result() == 2
+
+
+def test_a_server_known_to_hang_holds_one_thread_and_not_all(source: Source) -> None:
+    asking, go_on = Event(), Event()
+
+    def fetch() -> int:
+        source.asked += 1
+        if source.asked > 1:
+            asking.set()
+            go_on.wait(5)
+        raise BackendUnavailable("no answer")
+
+    cached = Cached(fetch, lambda: source.now)
+    with pytest.raises(BackendUnavailable):
+        cached.get()
+    source.now += FAILURE + 1
+    with ThreadPoolExecutor(1) as threads:
+        held = threads.submit(cached.get)
+        asking.wait(5)
+        with pytest.raises(BackendUnavailable, match="no answer"):
+            cached.get()
+        assert not held.done()
+        go_on.set()
+        with pytest.raises(BackendUnavailable):
+            held.result()

@@ -28,13 +28,13 @@ class OnOpenIdProvider(RedirectSuite, RevalidationSuite):
 
     @pytest.fixture
     def backend(self, provider: LyingProvider) -> Iterator[OauthBackend]:
-        backend = open_oauth(provider)
+        backend = open_oauth(provider, timeout="3s")
         yield backend
         backend.close()
 
     @pytest.fixture
     def other_worker(self, provider: LyingProvider) -> Iterator[OauthBackend]:
-        backend = open_oauth(provider)
+        backend = open_oauth(provider, timeout="3s")
         yield backend
         backend.close()
 
@@ -58,12 +58,12 @@ class TestGithub(RedirectSuite, RevalidationSuite):
 
     @pytest.fixture
     def backend(self, github: GithubShaped) -> Iterator[OauthBackend]:
-        backend = open_with(read_settings(**github.settings()), "github")
+        backend = open_with(read_settings(**{**github.settings(), "timeout": "3s"}), "github")
         yield backend
         backend.close()
 
     @pytest.fixture
     def other_worker(self, github: GithubShaped) -> Iterator[OauthBackend]:
-        backend = open_with(read_settings(**github.settings()), "github")
+        backend = open_with(read_settings(**{**github.settings(), "timeout": "3s"}), "github")
         yield backend
         backend.close()
