@@ -22,6 +22,15 @@ class Words(NamedTuple):
     message: str
 
 
+class _FormToken(str):
+    """A text in our templates; a call, as Flask-WTF has it, in a host application's layout that they may extend."""
+
+    __slots__ = ()
+
+    def __call__(self) -> str:
+        return self
+
+
 ERRORS: Mapping[str, Words] = {
     "invalid_credentials": Words(401, "Not signed in", "The user name or the password is not right."),
     "access_denied": Words(403, "Not allowed", "You are known here, but you may not enter."),
@@ -81,7 +90,7 @@ def page(template: str, status: int = 200, **context: Any) -> Response:
             f"emolytics/{template}",
             title=current_app.extensions["emolytics"].settings.title,
             home_url=home_url(),
-            csrf_token=generate_csrf(token_key=CSRF_FIELD),
+            csrf_token=_FormToken(generate_csrf(token_key=CSRF_FIELD)),
             status=status,
             **context,
         ),

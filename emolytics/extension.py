@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from flask import Flask, Response, request
-from flask_login import LoginManager
+from flask_login import LoginManager, user_logged_out
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
@@ -27,6 +27,7 @@ from emolytics.errors import BackendUnavailable, StoreUnavailable
 from emolytics.forms import InvalidRequest, origin_of
 from emolytics.headers import content_security_policy, keep_private, protect
 from emolytics.settings import Settings, load_settings
+from emolytics.user import User
 
 _ = (
     account,
@@ -137,6 +138,11 @@ def _install_hooks(app: Flask, core: Core) -> None:
             return protect(response, policy, whole_site=portal and request.endpoint != "emolytics.verify")
         return keep_private(response)
 
+    def signed_out(_app: Flask, user: User) -> None:
+        if user.is_authenticated and user.session_id is not None:
+            loaders.end_session(core, user)
+
+    user_logged_out.connect(signed_out, sender=app, weak=False)
     app.register_error_handler(StoreUnavailable, _outage)
     app.register_error_handler(BackendUnavailable, _outage)
     app.register_error_handler(InvalidRequest, _invalid_request)
@@ -171,5 +177,7 @@ def http_error(raised: HTTPException) -> Response:
     return response
 
 
-# In a host application, too, what goes wrong on our pages looks like our pages.
-views.blueprint.register_error_handler(HTTPException, http_error)
+# In a host application, too, what goes wrong on our pages looks like our pages. By number where it is known:
+# Flask would take a host's handler for a number before ours for all.
+for _what in (400, 403, 404, 413, HTTPException):
+    views.blueprint.register_error_handler(_what, http_error)

@@ -156,6 +156,14 @@ def _admit(core: Core, backend: str, outcome: Outcome) -> User | None:
     return user
 
 
+def end_session(core: Core, user: User) -> None:
+    """What Flask-Login's own `logout_user` means here: the row ends, and with it every copy of the cookie."""
+    with core.database.transaction() as connection:
+        if user.session_id is not None and core.sessions.end(connection, user.id, user.session_id):
+            record = Record(Event.SIGNED_OUT, client(), user.username, user.backend, user.id)
+            core.audit.within(connection, record)
+
+
 def touch_session(core: Core, response: Response) -> Response:
     """Write `last_seen` after the answer is made; if the database refuses, the answer stands all the same."""
     session_id = g.pop("emolytics_touch", None)

@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from flask import abort, current_app
 from flask_login import current_user
@@ -110,9 +110,17 @@ def roles_required(*roles: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
                 answer: R = current_app.login_manager.unauthorized()  # type: ignore[attr-defined]
                 return answer
             if not all(current_user.has_role(role) for role in roles):
-                abort(403)
+                refused: R = _not_allowed()
+                return refused
             return view(*args, **kwargs)
 
         return guarded
 
     return decorate
+
+
+def _not_allowed() -> Any:
+    """403: for programs the contract's JSON, for people the application's own page."""
+    from emolytics.answers import error, wants_json  # imports the sign-in, which imports this module
+
+    return error("access_denied") if wants_json() else abort(403)

@@ -221,7 +221,7 @@ def test_a_program_is_told_in_json(portal: Portal, wrong: dict[str, str], status
 def test_a_password_that_is_kept_elsewhere_cannot_be_changed_here(
     make_portal: Callable[..., Portal],
 ) -> None:
-    elsewhere = {"type": "tests.reference.scripted:ScriptedBackend", "label": "Corporate directory"}
+    elsewhere = {"type": "tests.reference.outcomes_by_name:OutcomesByName", "label": "Corporate directory"}
     portal = make_portal(backends={"corp": elsewhere})
     client = portal.signed_in("ada")
 

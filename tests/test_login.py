@@ -11,10 +11,10 @@ from werkzeug.test import TestResponse
 from emolytics.schema import local_accounts
 from tests.pages.document import Document
 from tests.portal import PASSWORD, Portal, csrf_token, me, sign_in, sign_in_json
-from tests.reference.scripted import OUTAGES, RETRY_AFTER
+from tests.reference.outcomes_by_name import OUTAGES, RETRY_AFTER
 
-SCRIPTED = {"scripted": {"type": "tests.reference.scripted:ScriptedBackend"}}
-DOWN = {"down": {"type": "tests.reference.scripted:DownBackend"}}
+SCRIPTED = {"scripted": {"type": "tests.reference.outcomes_by_name:OutcomesByName"}}
+DOWN = {"down": {"type": "tests.reference.outcomes_by_name:Down"}}
 LOCAL = {"local": {"type": "local"}}
 WRONG = "not-the-password-of-anybody"
 SECURE = "https://login.example.com"

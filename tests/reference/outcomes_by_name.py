@@ -29,8 +29,8 @@ OUTAGES: Mapping[str, Exception] = {
 }
 
 
-class ScriptedBackend:
-    """Opened by `type = "tests.reference.scripted:ScriptedBackend"`."""
+class OutcomesByName:
+    """Opened by `type = "tests.reference.outcomes_by_name:OutcomesByName"`."""
 
     def __init__(self, options: BackendSettings, context: Context) -> None:
         self.name = context.name
@@ -53,7 +53,7 @@ class ScriptedBackend:
         return PROVEN.get(username, Authenticated(Identity(self.name, username, username)))
 
 
-class DownBackend(ScriptedBackend):
+class Down(OutcomesByName):
     """Never answers."""
 
     def check_health(self) -> None:
