@@ -4,20 +4,31 @@ Exit codes: 0 done, 1 a check or an action failed, 2 wrong usage or invalid sett
 operator's gets one line of what is wrong and one of what mends it, never a traceback.
 """
 
+import errno
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import click
+from click.exceptions import NoArgsIsHelpError
 
-from emolytics.errors import EmolyticsError, InvalidName, PasswordRefused, SettingsError, StoreUnavailable
+from emolytics.errors import (
+    EmolyticsError,
+    InvalidName,
+    PasswordRefused,
+    Problem,
+    SettingsError,
+    StoreUnavailable,
+)
 
 # Loaded when asked for: `--help` must not wait for a database driver.
 _COMMANDS = {
     "run": "Serve the portal.",
-    "check": "Validate the settings, then ask the database and each backend.",
+    "check": "Validate the settings, then ask the database, the limiter's store and each backend.",
     "explain": "Walk a sign-in through one backend, step by step.",
     "user": "The accounts.",
     "session": "Signed-in sessions.",
@@ -40,24 +51,37 @@ class _Group(click.Group):
         command: click.Command = import_module(f"emolytics.commands.{cmd_name}").command
         return command
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        return super().resolve_command(ctx, args)
-
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(_COMMANDS.items()))
 
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        with _in_two_lines():
+            return super().make_context(info_name, args, parent, **extra)
+
     def invoke(self, ctx: click.Context) -> Any:
-        try:
+        with _in_two_lines():
             return super().invoke(ctx)
-        except EmolyticsError as error:
-            raise Failure.of(error) from error
-        except PermissionError as error:
-            raise Failure(
-                f"{error.filename}: {error.strerror}", "Give this account access to it.", 1
-            ) from error
+
+
+@contextmanager
+def _in_two_lines() -> Iterator[None]:
+    """Tell whatever an operator can mend in two lines: what is wrong, and what mends it."""
+    try:
+        yield
+    except NoArgsIsHelpError:
+        raise
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx else "emolytics"
+        raise Failure(error.format_message(), f"See `{command} --help`.", 2) from error
+    except EmolyticsError as error:
+        raise Failure.of(error) from error
+    except OSError as error:
+        if error.errno == errno.EPIPE:
+            raise
+        raise Failure(f"{error.filename}: {error.strerror}", "Give this account access to it.") from error
 
 
 class Failure(click.ClickException):
@@ -71,6 +95,8 @@ class Failure(click.ClickException):
     @classmethod
     def of(cls, error: EmolyticsError) -> "Failure":
         match error:
+            case SettingsError(problems=[Problem(path="", line=None)]):
+                return cls(str(error), "Name the settings file with --settings or $EMOLYTICS_SETTINGS.", 2)
             case SettingsError():
                 return cls(str(error), "Mend the settings; docs/settings.md describes every key.", 2)
             case StoreUnavailable():

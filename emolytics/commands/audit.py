@@ -10,7 +10,7 @@ import click
 from sqlalchemy import Row, select
 
 from emolytics.audit import name_in_trail
-from emolytics.commands.opened import opened, print_table
+from emolytics.commands.opened import opened, plain_text, print_table
 from emolytics.database import Database
 from emolytics.schema import audit_events
 from emolytics.setting_types import parse_duration
@@ -21,7 +21,9 @@ _MOST = 1000
 
 
 @click.command(name="audit")
-@click.option("--user", "username", metavar="U", help="Only events of this user name.")
+@click.option(
+    "--user", "username", metavar="U", callback=plain_text(256), help="Only events of this user name."
+)
 @click.option("--since", metavar="T", help='A duration such as "2h", or a time such as 2026-03-01T12:00:00Z.')
 @click.option("--follow", is_flag=True, help="Go on with new events until interrupted.")
 @click.option(
@@ -54,13 +56,13 @@ def _read(database: Database, username: str | None, start: int, after: int) -> l
 def _parse_since(text: str | None) -> int:
     if text is None:
         return 0
-    if re.fullmatch(r"[0-9]+[smhd]", text):
-        return int(time.time() - parse_duration(text).total_seconds())
     try:
+        if re.fullmatch(r"[0-9]+[smhd]", text):
+            return int(time.time() - parse_duration(text).total_seconds())
         then = datetime.fromisoformat(text)
-    except ValueError:
+        return int((then if then.tzinfo else then.replace(tzinfo=UTC)).timestamp())
+    except (ValueError, OverflowError):
         raise click.UsageError('--since takes a duration such as "2h" or a time such as 2026-03-01') from None
-    return int((then if then.tzinfo else then.replace(tzinfo=UTC)).timestamp())
 
 
 def _as_dict(row: Row[Any]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """What commands work on: the settings and the core, of the file that was named or of the host application."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,14 @@ def settings_of(ctx: click.Context) -> Settings:
 @contextmanager
 def opened(ctx: click.Context) -> Iterator[Core]:
     """A core whose database is up to date; closed at the end unless it is the host's."""
+    with opened_as_it_is(ctx) as core:
+        migrations.upgrade(core.database)
+        yield core
+
+
+@contextmanager
+def opened_as_it_is(ctx: click.Context) -> Iterator[Core]:
+    """The same without a look at the database."""
     host = _host_core(ctx)
     if host:
         yield host
@@ -30,10 +38,21 @@ def opened(ctx: click.Context) -> Iterator[Core]:
     settings = load_settings(_file(ctx))
     core = Core(settings, settings.secret_key.load(create=True))
     try:
-        migrations.upgrade(core.database)
         yield core
     finally:
         core.close()
+
+
+def plain_text(longest: int) -> Callable[[click.Context, click.Parameter, Any], Any]:
+    """A check of options that are kept and shown: of a length that fits, without control or half characters."""
+
+    def check(_ctx: click.Context, _option: click.Parameter, given: Any) -> Any:
+        for text in given if isinstance(given, tuple) else (given,):
+            if text is not None and (len(text) > longest or not text.isprintable()):
+                raise click.BadParameter(f"must be at most {longest} visible characters")
+        return given
+
+    return check
 
 
 def find_user(core: Core, username: str) -> Any:

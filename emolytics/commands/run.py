@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 from gunicorn.app.base import BaseApplication
+from gunicorn.errors import AppImportError
+from gunicorn.glogging import Logger
 
 from emolytics import logs
 from emolytics.app import create_app
@@ -16,6 +18,7 @@ from emolytics.commands import Failure
 from emolytics.commands.opened import opened, settings_of
 from emolytics.commands.user import account_store, enrol
 from emolytics.core import Core
+from emolytics.errors import EmolyticsError, InvalidName
 from emolytics.identity import Identity
 from emolytics.settings import Settings
 
@@ -40,7 +43,20 @@ def command(ctx: click.Context, host: str, port: int, workers: int, threads: int
     if password:
         click.echo(f"\n  The first account is ready. It is shown only now.\n\n    user name  {_FIRST_USER}")
         click.echo(f"    password   {password}\n")
-    _Server(settings, host, port, workers, threads, address).run()
+    try:
+        _Server(settings, host, port, workers, threads, address).run()
+    except SystemExit as ended:
+        if ended.code:
+            raise Failure("the portal has stopped", "The log above says why.") from None
+
+
+class _Log(Logger):
+    """gunicorn's own lines in the form of ours: what a visitor sent stands in some of them (ASVS 16.4.1)."""
+
+    def setup(self, cfg: Any) -> None:
+        super().setup(cfg)
+        for handler in self.error_log.handlers:
+            handler.setFormatter(logs.JsonLines())
 
 
 class _Server(BaseApplication):
@@ -57,6 +73,9 @@ class _Server(BaseApplication):
             "worker_class": "gthread",
             "graceful_timeout": _GRACE_SECONDS,
             "loglevel": "warning",
+            "logger_class": _Log,
+            # A socket in somebody's home by which the server could be told things; `run` is told by signals.
+            "control_socket_disable": True,
             "proc_name": "emolytics",
             # By itself gunicorn believes X-Forwarded-Proto and SCRIPT_NAME from loopback, which is where everybody
             # comes from behind a proxy. Here `trusted_proxies` decides, in the application.
@@ -70,7 +89,11 @@ class _Server(BaseApplication):
             self.cfg.set(name, value)
 
     def load(self) -> Any:
-        return create_app(self._settings)
+        try:
+            return create_app(self._settings)
+        except EmolyticsError as error:
+            # Said in one line, and not tried again and again.
+            raise AppImportError(str(error)) from error
 
 
 def _shared_out(settings: Settings, workers: int) -> Settings:
@@ -88,7 +111,11 @@ def _first_account(core: Core) -> str | None:
         return None
     backend, store = account_store(core)
     password = "-".join(secrets.token_hex(3) for _ in range(4))
-    identity = store.add_account(Identity("", "", _FIRST_USER, "Administrator", groups=("admins",)), password)
+    wanted = Identity("", "", _FIRST_USER, "Administrator", groups=("admins",))
+    try:
+        identity = store.add_account(wanted, password)
+    except InvalidName:
+        return None  # another start was faster, and prints it
     enrol(core, backend, identity, ("admin",))
     return password
 

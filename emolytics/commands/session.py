@@ -28,7 +28,7 @@ def list_(ctx: click.Context, user: str | None, as_json: bool) -> None:
 
 @command.command()
 @click.argument("user")
-@click.argument("session", type=int, required=False)
+@click.argument("session", type=click.IntRange(1, 2**63 - 1), required=False)
 @click.pass_context
 def revoke(ctx: click.Context, user: str, session: int | None) -> None:
     """End one session of a user, or all of them; it takes effect on the next request."""

@@ -5,7 +5,7 @@ import click
 from emolytics.audit import Event, Record
 from emolytics.backend import IssuesTokens
 from emolytics.commands import Failure
-from emolytics.commands.opened import find_user, opened, print_table
+from emolytics.commands.opened import find_user, opened, plain_text, print_table
 from emolytics.core import Core
 from emolytics.times import iso
 
@@ -19,7 +19,7 @@ def command() -> None:
 
 @command.command()
 @click.argument("user")
-@click.option("--name", required=True, metavar="N", help="What it is for.")
+@click.option("--name", required=True, metavar="N", callback=plain_text(128), help="What it is for.")
 @click.option("--days", default=_DAYS, show_default=True, type=click.IntRange(1, 3660), metavar="D")
 @click.pass_context
 def create(ctx: click.Context, user: str, name: str, days: int) -> None:
@@ -29,7 +29,7 @@ def create(ctx: click.Context, user: str, name: str, days: int) -> None:
         known = core.users.identities_of(row.id)
         if not known:
             raise Failure(f"{user} has no identity that a token could stand for", "Let them sign in once.")
-        made = issuer.create_token(row.id, known[0].id, name[:128], days)
+        made = issuer.create_token(row.id, known[0].id, name, days)
         detail = {"token": str(made.id), "name": name}
         core.audit.note(Record(Event.TOKEN_CREATED, username=row.username, user_id=row.id, detail=detail))
     click.echo(made.secret)
@@ -60,7 +60,7 @@ def list_(ctx: click.Context, user: str, as_json: bool) -> None:
 
 
 @command.command()
-@click.argument("token_id", metavar="ID", type=int)
+@click.argument("token_id", metavar="ID", type=click.IntRange(1, 2**63 - 1))
 @click.pass_context
 def revoke(ctx: click.Context, token_id: int) -> None:
     """End a token; it takes effect on the next request."""

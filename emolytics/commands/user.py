@@ -11,7 +11,7 @@ from emolytics import roles
 from emolytics.audit import Event, Record
 from emolytics.backend import KeepsAccounts
 from emolytics.commands import Failure
-from emolytics.commands.opened import find_user, opened, print_table
+from emolytics.commands.opened import find_user, opened, plain_text, print_table
 from emolytics.core import Core
 from emolytics.identity import Identity
 from emolytics.times import iso
@@ -30,11 +30,16 @@ def command() -> None:
 
 @command.command()
 @click.argument("name")
-@click.option("--email", default="", metavar="E")
-@click.option("--display-name", default="", metavar="N")
+@click.option("--email", default="", metavar="E", callback=plain_text(320))
+@click.option("--display-name", default="", metavar="N", callback=plain_text(256))
 @click.option("--role", "granted", multiple=True, metavar="R", help="Grant a role; may be given again.")
 @click.option(
-    "--group", "groups", multiple=True, metavar="G", help="Put into a local group; may be given again."
+    "--group",
+    "groups",
+    multiple=True,
+    metavar="G",
+    callback=plain_text(256),
+    help="Put into a local group; may be given again.",
 )
 @password_stdin
 @click.pass_context
@@ -192,13 +197,20 @@ def enrol(core: Core, backend: str, identity: Identity, granted: tuple[str, ...]
 def read_password(from_stdin: bool) -> str:
     """Asked for, or one line of standard input; never an argument, which other users of the machine can see."""
     if not from_stdin:
-        password: str = click.prompt("Password", hide_input=True, confirmation_prompt=True)
-        return password
+        return _ask_for_password()
     try:
-        line = sys.stdin.readline()
+        # Decoded here: in some locales Python would let half characters through.
+        return sys.stdin.buffer.readline().decode().rstrip("\r\n")
     except UnicodeDecodeError:
         raise Failure("the password is not UTF-8 text", "Send it in UTF-8.") from None
-    return line.rstrip("\r\n")
+
+
+def _ask_for_password() -> str:
+    if not sys.stdin.isatty():
+        remedy = "Send it on standard input and say --password-stdin."
+        raise Failure("there is no terminal to ask for the password at", remedy, 2)
+    password: str = click.prompt("Password", hide_input=True, confirmation_prompt=True)
+    return password
 
 
 def _set_disabled(ctx: click.Context, name: str, disabled: bool) -> None:
