@@ -77,16 +77,10 @@ def portal() -> Iterator[PortalProcess]:
     settings = block("toml").replace("[emolytics]\n", _ADDED, 1) + _BACKENDS
     with PortalProcess(settings) as running:
         running.add_user(
-            "ada",
-            PASSWORD,
-            "--display-name",
-            "Ada Lovelace",
-            "--email",
-            "ada@example.com",
-            "--group",
-            "staff",
+            "ada", PASSWORD, display_name="Ada Lovelace", email="ada@example.com", groups=("staff",)
         )
-        running.add_user("grace", PASSWORD, "--role", "admin")
+        running.add_user("grace", PASSWORD)
+        running.emolytics("user", "roles", "grace", "--add", "admin")
         running.add_user("zoë", PASSWORD)
         yield running
 
