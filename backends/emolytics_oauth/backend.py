@@ -39,6 +39,11 @@ class OauthBackend:
         """Whether the provider can be made to ask for the password anew, and proves it (OpenID Connect)."""
         return bool(self.settings.issuer)
 
+    @property
+    def available(self) -> bool:
+        """Whether the button should promise anything: the provider answered when last asked. Never waits."""
+        return self._provider.discovered.seems_there()
+
     def check_health(self) -> None:
         """Return if the provider answers; one request. Raises `BackendUnavailable`."""
         self._provider.check()

@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier, Event
+from time import sleep
 
 import pytest
 
@@ -157,3 +158,37 @@ def test_a_server_known_to_hang_holds_one_thread_and_not_all(source: Source) -> 
         go_on.set()
         with pytest.raises(BackendUnavailable):
             held.result()
+
+
+def told_after_a_look_aside(cached: Cached[int], source: Source) -> bool:
+    """What `seems_there` says once the thread that it may have started is done."""
+    asked = source.asked
+    cached.seems_there()
+    for _ in range(500):
+        if source.asked > asked:
+            break
+        sleep(0.01)
+    return cached.seems_there()
+
+
+def test_X044_what_is_down_seems_down_and_up_again_when_it_is(source: Source) -> None:
+    cached = source.cached()
+    source.failure = BackendUnavailable("refused")
+    assert cached.seems_there(), "nothing is known yet, and nobody is made to wait for it"
+    with pytest.raises(BackendUnavailable):
+        cached.get()
+    assert not cached.seems_there()
+
+    source.failure = None
+    source.now += FAILURE
+
+    assert told_after_a_look_aside(cached, source)
+
+
+def test_an_old_value_seems_there_while_there_is_no_new_one(source: Source) -> None:
+    cached = source.cached()
+    cached.get()
+    source.failure = BackendUnavailable("refused")
+    source.now += FRESH
+
+    assert told_after_a_look_aside(cached, source)
