@@ -61,10 +61,11 @@ class Cached(Generic[T]):
         What is not known, or was bad news a while ago, is fetched in the background: the next to ask is told.
         """
         usable = self._value is not None and self._age(self._fetched) < KEPT
-        stale_news = self._age(self._fetched) >= FRESH and self._age(self._failed) >= FAILURE
-        if stale_news and self._lock.acquire(blocking=False):
+        seems_there = usable or self._failure is None
+        old = self._age(self._fetched) >= FRESH and self._age(self._failed) >= FAILURE
+        if old and self._lock.acquire(blocking=False):
             threading.Thread(target=self._try_aside, daemon=True).start()
-        return usable or self._failure is None
+        return seems_there
 
     def _try_aside(self) -> None:
         try:
