@@ -40,6 +40,11 @@ class OauthBackend:
         return bool(self.settings.issuer)
 
     @property
+    def icon(self) -> str:
+        """The drawing for the button; the core has one for each preset, and one for any other provider."""
+        return f"{self.settings.preset}.svg" if self.settings.preset else ""
+
+    @property
     def available(self) -> bool:
         """Whether the button should promise anything: the provider answered when last asked. Never waits."""
         return self._provider.discovered.seems_there()
