@@ -22,6 +22,7 @@ from emolytics import (
 )
 from emolytics.answers import code_for, error
 from emolytics.challenge import challenge
+from emolytics.commands import flask_group
 from emolytics.core import Core
 from emolytics.errors import BackendUnavailable, StoreUnavailable
 from emolytics.forms import InvalidRequest, origin_of
@@ -66,6 +67,8 @@ class Emolytics:
         _configure(app, settings, [key.get_secret_value() for key in keys], self._url_prefix)
         loaders.install(_login_manager(app), core)
         app.register_blueprint(views.blueprint, url_prefix=self._url_prefix)
+        # `flask` finds them by entry point; an application's own test runner looks only here.
+        app.cli.add_command(flask_group)
         _install_hooks(app, core)
         return core
 
