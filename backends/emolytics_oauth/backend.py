@@ -40,6 +40,11 @@ class OauthBackend:
         return bool(self.settings.issuer)
 
     @property
+    def icon(self) -> str:
+        """The picture on the button, a file of the core's icons: each preset has one of its name."""
+        return f"{self.settings.preset or 'openid'}.svg"
+
+    @property
     def available(self) -> bool:
         """Whether the button should promise anything: the provider answered when last asked. Never waits."""
         return self._provider.discovered.seems_there()

@@ -1,7 +1,6 @@
 """Take the pictures of the README anew: `.venv/bin/python -m docs.images.make`, with Debian's chromium and fonts-inter.
 
-The pages are those of a real portal with two people's worth of sessions. The font stands for the system fonts
-that people's own machines have.
+The pages are those of a real portal. The font stands for the system fonts that people's own machines have.
 """
 
 import os
@@ -16,6 +15,35 @@ from tests.browser.portal_process import PortalProcess
 from tests.upstreams.process import find_program
 
 HERE = Path(__file__).parent
+# The providers are named on the page and never asked anything.
+_SETTINGS = """
+[emolytics]
+title = "Acme"
+public_url = "http://127.0.0.1"
+database = "sqlite:///emolytics.db"
+
+[emolytics.roles]
+admin = ["local:admins"]
+
+[backends.local]
+type = "local"
+
+[backends.github]
+type = "oauth"
+preset = "github"
+client_id = "pictures"
+client_secret = "pictures-need-no-secret"
+
+[backends.keycloak]
+type = "oauth"
+preset = "keycloak"
+label = "Acme SSO"
+authorize_url = "https://id.example.com/authorize"
+token_url = "https://id.example.com/token"
+userinfo_url = "https://id.example.com/userinfo"
+client_id = "pictures"
+client_secret = "pictures-need-no-secret"
+"""
 _PHONE = (
     "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) "
     "Version/17.5 Mobile/15E148 Safari/604.1"
@@ -35,7 +63,7 @@ def take(browser: Browser, portal: PortalProcess) -> None:
         return browser.new_context(base_url=portal.url, viewport=size, **options).new_page()
 
     for scheme in ("light", "dark"):
-        login = page(600, 620, color_scheme=scheme, device_scale_factor=1.25)
+        login = page(600, 800, color_scheme=scheme, device_scale_factor=1.25)
         login.goto("/login")
         login.get_by_label("User name").fill("ada")
         login.screenshot(path=HERE / f"login-{scheme}.png")
@@ -49,7 +77,7 @@ def main() -> None:
     with tempfile.NamedTemporaryFile("w", suffix=".conf") as fonts:
         fonts.write(_FONTS)
         fonts.flush()
-        with PortalProcess() as portal, sync_playwright() as playwright:
+        with PortalProcess(_SETTINGS) as portal, sync_playwright() as playwright:
             about = {"display_name": "Ada Lovelace", "email": "ada@example.com"}
             portal.add_user("ada", PASSWORD, groups=("admins",), **about)
             browser = playwright.chromium.launch(
