@@ -115,14 +115,15 @@ def error(
         response.status_code = number
     else:
         _settle_user(ask=code != "backend_unavailable")
+        known = current_user.is_authenticated
         response = page(
             "error.html",
             number,
             heading=words.heading,
             message=text,
             request_id=request_id(),
-            action_url=url_for("emolytics.login"),
-            action_label="Go to the sign-in page",
+            action_url=home_url() if known else url_for("emolytics.login"),
+            action_label="Go to the start page" if known else "Go to the sign-in page",
         )
     return with_retry(response, retry_after)
 

@@ -6,11 +6,12 @@ further backends. An outage goes on too, and is told from a denial to the end.
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
-from emolytics.backend import PasswordBackend
-from emolytics.errors import BackendMisbehaved, BackendUnavailable
+from emolytics.backend import Backend, PasswordBackend
+from emolytics.errors import BackendMisbehaved, BackendUnavailable, StoreUnavailable
 from emolytics.identity import Authenticated, Denied, Outcome, Reason
 
 log = logging.getLogger(__name__)
@@ -59,7 +60,7 @@ class Chain:
             if not link.usernames.fullmatch(username):
                 continue
             try:
-                outcome = _ask(link.backend, username, password)
+                outcome = outcome_of(link.backend, partial(link.backend.authenticate, username, password))
             except BackendUnavailable as outage:
                 log.warning("backend %s did not answer: %s", link.backend.name, outage)
                 outages.append((link.backend.name, outage))
@@ -69,13 +70,17 @@ class Chain:
         return Answer(Denied(Reason.UNKNOWN_SUBJECT, "no backend knows the name"), "", tuple(outages))
 
 
-def _ask(backend: PasswordBackend, username: str, password: str) -> Outcome:
+def outcome_of(backend: Backend, ask: Callable[[], Outcome]) -> Outcome:
+    """What the backend says when it is asked so. Raises `BackendUnavailable`, also for a fault of its own: that
+    must not take the others' people with it, and says nothing about this one.
+    """
     try:
-        outcome = backend.authenticate(username, password)
+        outcome = ask()
     except BackendUnavailable:
         raise
+    except StoreUnavailable as error:
+        raise BackendUnavailable(str(error)) from error
     except Exception as error:
-        # A fault in one backend must not take the others' people with it.
         log.exception("backend %s failed", backend.name)
         raise BackendMisbehaved(f"unexpected {type(error).__name__}") from error
     if not isinstance(outcome, Authenticated | Denied):

@@ -6,6 +6,7 @@ from urllib.parse import urlencode
 
 from flask import Response, abort, current_app, request, url_for
 
+from emolytics.addresses import checked_next, external_url
 from emolytics.answers import error, see_other, sentence
 from emolytics.audit import Event, Record
 from emolytics.backend import ReceivesLogout, RedirectBackend
@@ -17,10 +18,8 @@ from emolytics.pending import LIFETIME_SECONDS, Waiting
 from emolytics.sign_in import REFUSAL_FOR, Refusal, Refused
 from emolytics.views import (
     blueprint,
-    checked_next,
     core,
     current_session,
-    external_url,
     start_browser_session,
 )
 from emolytics.visitor import client

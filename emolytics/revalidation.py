@@ -7,10 +7,12 @@ must not sign everybody out, and one that stays away must not keep in whom it wo
 import logging
 import time
 from collections.abc import Mapping
+from functools import partial
 
 from emolytics import roles
 from emolytics.audit import Audit, Client, Event, Record
 from emolytics.backend import Backend, Revalidates
+from emolytics.chain import outcome_of
 from emolytics.database import Database
 from emolytics.errors import BackendUnavailable, StoreUnavailable
 from emolytics.identity import Authenticated, Denied, Outcome, Reason
@@ -74,7 +76,7 @@ class Revalidation:
             return Denied(Reason.NOT_ALLOWED, "the backend is no longer in the settings")
         if not isinstance(backend, Revalidates):
             return held.outcome
-        outcome = backend.revalidate(held.outcome)
+        outcome = outcome_of(backend, partial(backend.revalidate, held.outcome))
         if isinstance(outcome, Authenticated) and not _same_person(outcome, held.outcome):
             return Denied(Reason.SIGN_IN_AGAIN, "the backend speaks of somebody else now")
         return outcome

@@ -12,12 +12,13 @@ from urllib.parse import quote, urlsplit
 from flask import Response, request, url_for
 from flask_login import current_user
 
+from emolytics.addresses import external_url
 from emolytics.answers import ERRORS, error, see_other
 from emolytics.challenge import unauthenticated, wants_page
 from emolytics.next_url import safe_next
 from emolytics.settings_urls import is_within
 from emolytics.user import User
-from emolytics.views import blueprint, core, external_url
+from emolytics.views import blueprint, core
 
 log = logging.getLogger(__name__)
 

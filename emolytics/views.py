@@ -10,7 +10,8 @@ from typing import Any
 from flask import Blueprint, Response, current_app, jsonify, request, session, url_for
 from flask_login import current_user, login_fresh, login_user, logout_user
 
-from emolytics.answers import ERRORS, done, error, home_url, page, see_other, sentence, wants_json, with_retry
+from emolytics.addresses import checked_next, external_url
+from emolytics.answers import ERRORS, done, error, page, see_other, sentence, wants_json, with_retry
 from emolytics.audit import Event, Record
 from emolytics.backend import RedirectBackend
 from emolytics.challenge import unauthenticated
@@ -26,7 +27,6 @@ from emolytics.forms import (
     require_readable_query,
     require_same_origin,
 )
-from emolytics.next_url import safe_next
 from emolytics.sign_in import Refused, SignedIn
 from emolytics.user import User
 from emolytics.visitor import client
@@ -238,24 +238,6 @@ def end_current_session(event: Event) -> None:
 
 def current_session() -> int | None:
     return current_user.session_id if current_user.is_authenticated else None
-
-
-def external_url(endpoint: str, backend: str | None = None) -> str:
-    """The address of a page as a provider must know it: from `public_url`, never from the Host header."""
-    path = url_for(endpoint, backend=backend).removeprefix(request.script_root)
-    return core().settings.public_url.rstrip("/") + path
-
-
-def checked_next(value: str | None) -> str:
-    """Where to go on to: the one place where a visitor's `next` becomes a Location."""
-    settings = core().settings
-    return safe_next(
-        value,
-        default=home_url(),
-        public_url=settings.public_url,
-        allowed_redirects=settings.allowed_redirects,
-        closed=(url_for("emolytics.login"), url_for("emolytics.logout")),
-    )
 
 
 def _ways_in() -> Response:

@@ -132,6 +132,4 @@ if __name__ == "__main__":
     except KeyboardInterrupt:
         print("\n  Ended.")
     except ServerError as error:
-        sys.exit(
-            f"Error: {error}\nRun `make demo` as a user who may install what is missing, or see tests/upstreams/README.md."
-        )
+        sys.exit(f"Error: {error}\nWhat the servers need is in tests/upstreams/README.md.")

@@ -20,8 +20,19 @@ LONGEST_FILE = 300
 
 # What knows the web framework: views, and what they are made of. Nothing else does.
 WEB = {
-    *("account", "answers", "app", "extension", "forms", "headers", "health", "loaders"),
-    *("redirect_views", "token_views", "views", "visitor"),
+    *(
+        "account",
+        "addresses",
+        "answers",
+        "app",
+        "challenge",
+        "extension",
+        "forms",
+        "headers",
+        "health",
+        "loaders",
+    ),
+    *("redirect_views", "token_views", "verify", "views", "visitor"),
 }
 # Flask-Login's user, and the decorator of views that is kept beside what it decides by.
 WEB_IN_PART = {"user", "roles"}

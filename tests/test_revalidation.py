@@ -149,3 +149,20 @@ def test_a_backend_that_left_the_settings_keeps_nobody(portal: Portal, client: F
     make_due(portal)
 
     assert me(client) is None
+
+
+@pytest.mark.parametrize("answer", [ZeroDivisionError("a fault of the backend's author"), None, True])
+def test_a_fault_of_the_backend_is_an_outage(
+    portal: Portal, client: FlaskClient, monkeypatch: pytest.MonkeyPatch, answer: object
+) -> None:
+    def revalidate(_held: object) -> object:
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(portal.core.backends["corp"], "revalidate", revalidate)
+    make_due(portal, confirmed_ago=3000)
+    assert me(client)
+
+    make_due(portal, confirmed_ago=3700)
+    assert me(client) is None

@@ -42,6 +42,7 @@ def test_defaults_are_shown_as_the_file_would_spell_them(tmp_path: Path) -> None
         "remember": "30d",
         "revalidate": "5m",
         "grace": "1h",
+        "cookie_domain": "",
     }
     assert shown["emolytics"]["database"] == f"sqlite:///{tmp_path}/instance/emolytics.db"
     assert shown["emolytics"]["secret_key"] == [{"file": f"{tmp_path}/instance/secret_key"}]
@@ -155,6 +156,7 @@ def test_defaults_stand_in_it_as_the_file_spells_them(schema: dict[str, Any]) ->
         "remember": "30d",
         "revalidate": "5m",
         "grace": "1h",
+        "cookie_domain": "",
     }
     assert portal_keys["secret_key"]["default"] == {"file": "instance/secret_key"}
     assert all("description" in about for about in session.values())

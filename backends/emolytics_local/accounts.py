@@ -3,7 +3,7 @@
 import json
 import secrets
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Row, bindparam, delete, exc, insert, select, update
@@ -53,16 +53,15 @@ class Accounts:
         )
 
     def add(self, account: Identity, password_hash: str) -> Identity:
-        """Raises `InvalidName` for a name that is taken or cannot be one."""
-        name, key, now = prepare(account.username), canonical(account.username), int(time.time())
-        if account.email and not fits(table.c.email, account.email):
-            raise InvalidName("this cannot be an e-mail address")
+        """Raises `InvalidName` for a name that is taken, and as `checked` does."""
+        account, now = checked(account), int(time.time())
+        name = account.username
         row = {
             "subject": secrets.token_hex(16),
             "issuer": self._issuer,
             "username": name,
-            "username_key": key,
-            "display_name": fit(table.c.display_name, account.display_name),
+            "username_key": canonical(name),
+            "display_name": account.display_name,
             "email": account.email,
             "groups": json.dumps(account.groups),
             "password_hash": password_hash,
@@ -102,6 +101,15 @@ class Accounts:
         if row is None:
             return None
         return Account(_identity(self._issuer, row._asdict()), row.password_hash, row.must_change)
+
+
+def checked(account: Identity) -> Identity:
+    """The account as the table keeps it. Raises `InvalidName` for a name or an address that cannot be one."""
+    name = prepare(account.username)
+    canonical(name)
+    if account.email and not fits(table.c.email, account.email):
+        raise InvalidName("this cannot be an e-mail address")
+    return replace(account, username=name, display_name=fit(table.c.display_name, account.display_name))
 
 
 def _identity(issuer: str, row: Any) -> Identity:

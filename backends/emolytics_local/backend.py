@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from emolytics.backend import Context, Finding
 from emolytics.errors import BackendUnavailable, StoreUnavailable
 from emolytics.identity import Authenticated, Denied, Identity, Outcome, Reason
-from emolytics_local.accounts import Account, Accounts
+from emolytics_local.accounts import Account, Accounts, checked
 
 
 class LocalBackend:
@@ -56,6 +56,7 @@ class LocalBackend:
         return hashlib.sha256(f"{account.password_hash}\0{account.must_change}".encode()).hexdigest()
 
     def add_account(self, account: Identity, password: str) -> Identity:
+        account = checked(account)
         self._policy.check(password, about=_about(account))
         return self._accounts.add(account, self._hasher.hash(password))
 

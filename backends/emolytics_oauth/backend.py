@@ -39,6 +39,16 @@ class OauthBackend:
         """Whether the provider can be made to ask for the password anew, and proves it (OpenID Connect)."""
         return bool(self.settings.issuer)
 
+    @property
+    def icon(self) -> str:
+        """The drawing for the button; the core has one for each preset, and one for any other provider."""
+        return f"{self.settings.preset}.svg" if self.settings.preset else ""
+
+    @property
+    def available(self) -> bool:
+        """Whether the button should promise anything: the provider answered when last asked. Never waits."""
+        return self._provider.discovered.seems_there()
+
     def check_health(self) -> None:
         """Return if the provider answers; one request. Raises `BackendUnavailable`."""
         self._provider.check()

@@ -55,6 +55,24 @@ class Cached(Generic[T]):
                 self._try()
             return self._known()
 
+    def seems_there(self) -> bool:
+        """Whether a value can be had, as far as is known now; never waits.
+
+        What is not known, or was bad news a while ago, is fetched in the background: the next to ask is told.
+        """
+        usable = self._value is not None and self._age(self._fetched) < KEPT
+        seems_there = usable or self._failure is None
+        old = self._age(self._fetched) >= FRESH and self._age(self._failed) >= FAILURE
+        if old and self._lock.acquire(blocking=False):
+            threading.Thread(target=self._try_aside, daemon=True).start()
+        return seems_there
+
+    def _try_aside(self) -> None:
+        try:
+            self._try()
+        finally:
+            self._lock.release()
+
     def _known(self) -> T:
         if self._failure is not None:
             # A new one each time: an exception that is raised again and again collects tracebacks.

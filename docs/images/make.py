@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
 from tests.browser.person import PASSWORD, signed_in
 from tests.browser.portal_process import PortalProcess
+from tests.upstreams.oidc_provider import OidcProvider
 from tests.upstreams.process import find_program
 
 HERE = Path(__file__).parent
@@ -29,13 +30,41 @@ _FONTS = """<?xml version="1.0"?>
 """
 
 
+_SETTINGS = """
+[emolytics]
+title = "Acme"
+public_url = "http://127.0.0.1:8000"
+database = "sqlite:///emolytics.db"
+secret_key = {{ file = "secret_key" }}
+
+[emolytics.roles]
+admin = ["local:admins"]
+
+[backends.local]
+type = "local"
+
+[backends.sso]
+type = "oauth"
+label = "Acme SSO"
+issuer = "{issuer}"
+client_id = "basic"
+client_secret = "not used for a picture"
+
+[backends.github]
+type = "oauth"
+preset = "github"
+client_id = "picture"
+client_secret = "not used for a picture"
+"""
+
+
 def take(browser: Browser, portal: PortalProcess) -> None:
     def page(width: int, height: int, **options: Any) -> Page:
         size: ViewportSize = {"width": width, "height": height}
         return browser.new_context(base_url=portal.url, viewport=size, **options).new_page()
 
     for scheme in ("light", "dark"):
-        login = page(600, 620, color_scheme=scheme, device_scale_factor=1.25)
+        login = page(600, 760, color_scheme=scheme, device_scale_factor=1.25)
         login.goto("/login")
         login.get_by_label("User name").fill("ada")
         login.screenshot(path=HERE / f"login-{scheme}.png")
@@ -49,7 +78,11 @@ def main() -> None:
     with tempfile.NamedTemporaryFile("w", suffix=".conf") as fonts:
         fonts.write(_FONTS)
         fonts.flush()
-        with PortalProcess() as portal, sync_playwright() as playwright:
+        with (
+            OidcProvider() as provider,
+            PortalProcess(_SETTINGS.format(issuer=provider.issuer)) as portal,
+            sync_playwright() as playwright,
+        ):
             about = {"display_name": "Ada Lovelace", "email": "ada@example.com"}
             portal.add_user("ada", PASSWORD, groups=("admins",), **about)
             browser = playwright.chromium.launch(

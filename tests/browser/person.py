@@ -13,7 +13,7 @@ def sign_in(page: Page, username: str, password: str = PASSWORD, *, remember: bo
     page.get_by_label("Password", exact=True).fill(password)
     if remember:
         page.get_by_label("Keep me signed in on this device").check()
-    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("button", name="Sign in", exact=True).click()
 
 
 def signed_in(page: Page, username: str, password: str = PASSWORD, *, remember: bool = False) -> Page:

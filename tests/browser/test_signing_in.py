@@ -205,3 +205,15 @@ def test_an_operator_ends_every_session_of_a_person_at_once(
     page.reload()
 
     expect_sign_in_page(page, next_="/")
+
+
+def test_an_error_page_leads_on(page: Page) -> None:
+    page.goto("/nowhere")
+    page.get_by_role("link", name="Go to the sign-in page").click()
+    expect_sign_in_page(page)
+    signed_in(page, "ada")
+
+    page.goto("/nowhere")
+    page.get_by_role("link", name="Go to the start page").click()
+
+    expect(page).to_have_url("/")

@@ -37,6 +37,8 @@ class Need:
 
 
 NEEDS = {
+    "caddy": Need(("caddy",), ("caddy",)),
+    "nginx": Need(("nginx",), ("nginx",)),
     "chromium": Need(("chromium",), ("chromium",)),
     "node": Need(("nodejs", "npm"), ("node", "npm")),
     "openldap": Need(

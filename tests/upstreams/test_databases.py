@@ -66,6 +66,7 @@ def test_redis_answers_and_forgets_when_killed(redis_server: Redis) -> None:
         assert client.get("count") is None
 
 
+@pytest.mark.needs("redis")
 def test_a_server_that_cannot_start_says_why_with_the_end_of_its_log() -> None:
     class Refusing(Redis):
         def command(self) -> list[str]:
@@ -76,6 +77,7 @@ def test_a_server_that_cannot_start_says_why_with_the_end_of_its_log() -> None:
     assert "'port \"none\"'" in caught.value.__notes__[0]
 
 
+@pytest.mark.needs("redis")
 def test_a_server_dies_with_the_process_that_started_it() -> None:
     script = "from tests.upstreams.redis import Redis; print(Redis().start().pid, flush=True); input()"
     with subprocess.Popen([sys.executable, "-c", script], stdin=-1, stdout=-1, text=True) as owner:

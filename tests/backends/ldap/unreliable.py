@@ -103,12 +103,13 @@ class UnreliableLink:
                 threading.Thread(target=self._serve, args=[pair], daemon=True).start()
 
     def _serve(self, pair: _Pair) -> None:
-        with contextlib.suppress(OSError):
-            for frame in frames(pair.client):
-                if not self._pass_on(pair, frame):
-                    break
-            else:
-                pair.close()
+        try:
+            with contextlib.suppress(OSError):
+                for frame in frames(pair.client):
+                    if not self._pass_on(pair, frame):
+                        break
+        finally:
+            pair.close()
 
     def _pass_on(self, pair: _Pair, frame: bytes) -> bool:
         """Handle one request; False when the link is broken by it."""

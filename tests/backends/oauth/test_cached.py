@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier, Event
+from time import sleep
 
 import pytest
 
@@ -157,3 +158,37 @@ def test_a_server_known_to_hang_holds_one_thread_and_not_all(source: Source) -> 
         go_on.set()
         with pytest.raises(BackendUnavailable):
             held.result()
+
+
+def comes_to_seem(cached: Cached[int], expected: bool) -> bool:
+    """Whether `seems_there` says so once the thread that it may have started is done."""
+    for _ in range(500):
+        if cached.seems_there() is expected:
+            return True
+        sleep(0.01)
+    return False
+
+
+def test_X044_what_is_down_comes_to_seem_down_and_up_again_when_it_is(source: Source) -> None:
+    cached = source.cached()
+    source.failure = BackendUnavailable("refused")
+    assert cached.seems_there(), "nothing is known yet, and nobody is made to wait for it"
+    assert comes_to_seem(cached, expected=False)
+
+    source.failure = None
+    source.now += FAILURE
+
+    assert comes_to_seem(cached, expected=True)
+
+
+def test_an_old_value_seems_there_while_there_is_no_new_one(source: Source) -> None:
+    cached = source.cached()
+    cached.get()
+    source.failure = BackendUnavailable("refused")
+    source.now += FRESH
+
+    cached.seems_there()
+    with pytest.raises(BackendUnavailable):
+        cached.renew(every=0)
+
+    assert cached.seems_there()
