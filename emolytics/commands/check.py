@@ -18,9 +18,7 @@ from emolytics.health import check_all
 @click.option("--json", "as_json", is_flag=True, help="An array of objects.")
 @click.pass_context
 def command(ctx: click.Context, backend: str | None, as_json: bool) -> None:
-    """Validate the settings, then contact the database, the limiter's store and each backend; of one BACKEND,
-    every step.
-    """
+    """Validate the settings, then ask the database, the limiter's store and each backend. Of one, every step."""
     with opened_as_it_is(ctx) as core:
         wrong = _upgraded(core)
         findings = list(_steps(core, backend) if backend else _all(core, wrong))

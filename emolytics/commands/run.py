@@ -27,10 +27,26 @@ _GRACE_SECONDS = 10
 
 
 @click.command(name="run")
-@click.option("--host", default="127.0.0.1", show_default=True, metavar="H")
-@click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65535), metavar="P")
-@click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), metavar="N")
-@click.option("--threads", default=16, show_default=True, type=click.IntRange(2, 256), metavar="N")
+@click.option("--host", default="127.0.0.1", show_default=True, metavar="H", help="The address to listen at.")
+@click.option(
+    "--port",
+    default=8000,
+    show_default=True,
+    type=click.IntRange(1, 65535),
+    metavar="P",
+    help="The port to listen at.",
+)
+@click.option(
+    "--workers", default=1, show_default=True, type=click.IntRange(1, 64), metavar="N", help="Processes."
+)
+@click.option(
+    "--threads",
+    default=16,
+    show_default=True,
+    type=click.IntRange(2, 256),
+    metavar="N",
+    help="Requests that one process answers at a time.",
+)
 @click.pass_context
 def command(ctx: click.Context, host: str, port: int, workers: int, threads: int) -> None:
     """Serve the portal until SIGTERM or Ctrl-C."""

@@ -20,7 +20,14 @@ def command() -> None:
 @command.command()
 @click.argument("user")
 @click.option("--name", required=True, metavar="N", callback=plain_text(128), help="What it is for.")
-@click.option("--days", default=_DAYS, show_default=True, type=click.IntRange(1, 3660), metavar="D")
+@click.option(
+    "--days",
+    default=_DAYS,
+    show_default=True,
+    type=click.IntRange(1, 3660),
+    metavar="D",
+    help="Until it ends.",
+)
 @click.pass_context
 def create(ctx: click.Context, user: str, name: str, days: int) -> None:
     """Make a token for a user. Its secret is printed once and is not kept."""

@@ -30,8 +30,8 @@ def command() -> None:
 
 @command.command()
 @click.argument("name")
-@click.option("--email", default="", metavar="E", callback=plain_text(320))
-@click.option("--display-name", default="", metavar="N", callback=plain_text(256))
+@click.option("--email", default="", metavar="E", callback=plain_text(320), help="The address.")
+@click.option("--display-name", default="", metavar="N", callback=plain_text(256), help="The full name.")
 @click.option("--role", "granted", multiple=True, metavar="R", help="Grant a role; may be given again.")
 @click.option(
     "--group",
@@ -134,8 +134,8 @@ def passwd(ctx: click.Context, name: str, password_stdin: bool) -> None:
 
 @command.command(name="roles")
 @click.argument("name")
-@click.option("--add", "added", multiple=True, metavar="R")
-@click.option("--remove", "removed", multiple=True, metavar="R")
+@click.option("--add", "added", multiple=True, metavar="R", help="Grant a role; may be given again.")
+@click.option("--remove", "removed", multiple=True, metavar="R", help="Take a role; may be given again.")
 @click.pass_context
 def roles_(ctx: click.Context, name: str, added: tuple[str, ...], removed: tuple[str, ...]) -> None:
     """Grant and take roles by hand; without options, show them."""

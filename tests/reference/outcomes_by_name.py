@@ -34,6 +34,7 @@ class OutcomesByName:
 
     def __init__(self, options: BackendSettings, context: Context) -> None:
         self.name = context.name
+        self._folder = context.folder
 
     def check_health(self) -> None:
         """Nothing is far away."""
@@ -46,7 +47,8 @@ class OutcomesByName:
             raise OUTAGES[username]
         if username.startswith("nobody"):
             return Denied(Reason.UNKNOWN_SUBJECT)
-        if username.startswith("slow"):
+        if username == "slow":
+            (self._folder / "slow-is-asked").touch()
             time.sleep(1)
         if password != PASSWORD:
             return Denied(Reason.BAD_CREDENTIAL, "wrong password", subject=username)
