@@ -13,6 +13,7 @@ import time
 from base64 import b64decode, urlsafe_b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import cache
 from typing import Any
 from urllib.parse import parse_qsl, unquote_plus, urlencode, urlsplit
@@ -62,8 +63,13 @@ def public(name: str, **lies: Any) -> Claims:
 
 
 def with_lies(truth: Mapping[str, Any], lies: Mapping[str, Any]) -> Claims:
-    """The truth with the lies over it."""
-    return {key: value for key, value in {**truth, **lies}.items() if value is not ABSENT}
+    """The truth with the lies over it; a timedelta is a moment so far from when it is told."""
+    told = {key: value for key, value in {**truth, **lies}.items() if value is not ABSENT}
+    return {key: _moment(value) if isinstance(value, timedelta) else value for key, value in told.items()}
+
+
+def _moment(ahead: timedelta) -> float:
+    return time.time() + ahead.total_seconds()
 
 
 def b64(data: bytes) -> str:
