@@ -515,6 +515,7 @@ def test_a_session_of_somebody_else_is_not_this_users(
 
     expect_two_lines(run("session", "revoke", "ada", str(number)), 1)
     assert me(bobs)
+    assert "session_revoked" not in [row["event"] for row in told(run, "audit")]
 
 
 @pytest.mark.usefixtures("ada")
