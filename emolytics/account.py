@@ -13,7 +13,7 @@ from emolytics.backend import KeepsAccounts
 from emolytics.errors import BackendUnavailable, PasswordRefused
 from emolytics.forms import CSRF_FIELD, InvalidRequest, PasswordForm, once_each
 from emolytics.identity import Denied
-from emolytics.names import canonical
+from emolytics.sign_in import account_key
 from emolytics.throttle import TooMany
 from emolytics.times import in_words, iso
 from emolytics.views import as_json, blueprint, core, note_refused, require_own_page
@@ -94,7 +94,7 @@ def _not_filled_in(form: PasswordForm) -> Response:
 
 def _change(store: KeepsAccounts, current: str, new: str) -> Wrong | None:
     """Check and change; None when done."""
-    ticket = core().throttle.admit(canonical(current_user.username), request.remote_addr or "")
+    ticket = core().throttle.admit(_counted_as(), request.remote_addr or "")
     if isinstance(ticket, TooMany):
         core().audit.note(_record(Event.THROTTLED))
         sentence = "There were too many attempts. Please wait a while."
@@ -120,6 +120,16 @@ def _end_others_and_record() -> None:
     with core().database.transaction() as connection:
         core().sessions.end(connection, current_user.id, keep=current_user.session_id)
         core().audit.within(connection, _record(Event.PASSWORD_CHANGED))
+
+
+def _counted_as() -> str:
+    """The name that is typed to sign in with this identity: its own, which need not be the user's here."""
+    mine = (
+        row.username
+        for row in core().users.identities_of(current_user.id)
+        if row.id == current_user.identity_id
+    )
+    return account_key(next(mine, current_user.username))
 
 
 def _end_sessions(only: int | None = None) -> int:

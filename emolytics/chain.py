@@ -45,20 +45,26 @@ class Answer:
 
 
 class Chain:
-    """Every password backend of the settings, in declared order."""
+    """Every password backend of the settings, in declared order.
 
-    def __init__(self, links: Sequence[Link]) -> None:
+    `idle` is called with the password where no backend is to be asked about the name: it does the work that a
+    backend would have done, or the clock would tell which names are asked about. It may raise `Overloaded`.
+    """
+
+    def __init__(self, links: Sequence[Link], idle: Callable[[str], object] = lambda _password: None) -> None:
         self._links = tuple(links)
+        self._idle = idle
 
     def __bool__(self) -> bool:
         return bool(self._links)
 
     def ask(self, username: str, password: str) -> Answer:
         """Judge one attempt. Never raises `BackendUnavailable`: the answer holds the outages."""
+        asked = [link for link in self._links if link.usernames.fullmatch(username)]
+        if self._links and not asked:
+            return self._ask_nobody(password)
         outages: list[tuple[str, BackendUnavailable]] = []
-        for link in self._links:
-            if not link.usernames.fullmatch(username):
-                continue
+        for link in asked:
             try:
                 outcome = outcome_of(link.backend, partial(link.backend.authenticate, username, password))
             except BackendUnavailable as outage:
@@ -68,6 +74,14 @@ class Chain:
             if _decides(outcome):
                 return Answer(outcome, link.backend.name, tuple(outages))
         return Answer(Denied(Reason.UNKNOWN_SUBJECT, "no backend knows the name"), "", tuple(outages))
+
+    def _ask_nobody(self, password: str) -> Answer:
+        denied = Denied(Reason.UNKNOWN_SUBJECT, "no backend is asked about such a name")
+        try:
+            self._idle(password)
+        except BackendUnavailable as outage:
+            return Answer(denied, "", (("", outage),))
+        return Answer(denied)
 
 
 def outcome_of(backend: Backend, ask: Callable[[], Outcome]) -> Outcome:

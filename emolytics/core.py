@@ -87,7 +87,8 @@ class Core:
 
     def _chain(self, asked: Sequence[PasswordBackend]) -> Chain:
         patterns = {name: re.compile(options.usernames) for name, options in self._options.items()}
-        return Chain([Link(backend, patterns[backend.name]) for backend in asked])
+        links = [Link(backend, patterns[backend.name]) for backend in asked]
+        return Chain(links, idle=lambda password: self.hasher.verify(None, password))
 
     def _basic(self) -> Basic | None:
         asked = [backend for backend in self.password_backends() if self._options[backend.name].basic]

@@ -91,9 +91,10 @@ def _finish(backend: str, outcome: Outcome, waiting: Waiting) -> Response:
     if isinstance(outcome, Denied):
         return _denied(backend, outcome)
     result = core().sign_in.admit(backend, outcome, client(), remember=False, replaces=current_session())
+    if not isinstance(result, Refused):
+        result = start_browser_session(result, remember=False)
     if isinstance(result, Refused):
         return error(result.code, message=sentence(result))
-    start_browser_session(result, remember=False)
     # Checked again: the settings may have changed since the button was pressed.
     return see_other(checked_next(waiting.next_url))
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from flask import Blueprint, Response, current_app, jsonify, request, session, url_for
 from flask_login import current_user, login_fresh, login_user, logout_user
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from emolytics.addresses import checked_next, external_url
 from emolytics.answers import ERRORS, done, error, page, see_other, sentence, wants_json, with_retry
@@ -27,7 +28,7 @@ from emolytics.forms import (
     require_readable_query,
     require_same_origin,
 )
-from emolytics.sign_in import Refused, SignedIn
+from emolytics.sign_in import Refusal, Refused, SignedIn
 from emolytics.user import User
 from emolytics.visitor import client
 
@@ -83,10 +84,20 @@ def closed_unless_public() -> Response | None:
     """A view that nobody thought about is closed, not open (ASVS 8.2.1), and none of ours reads a large body."""
     request.max_content_length = _LARGEST_BODY
     require_readable_query()
+    _require_whole_body()
     if request.endpoint in PUBLIC or current_user.is_authenticated:
         return None
     closed: Response = current_app.login_manager.unauthorized()  # type: ignore[attr-defined]
     return closed
+
+
+def _require_whole_body() -> None:
+    """A body that comes in pieces and names no length would be cut at the limit, and its head be read as the whole.
+
+    Raises `RequestEntityTooLarge`.
+    """
+    if request.content_length is None and len(request.get_data(parse_form_data=False)) >= _LARGEST_BODY:
+        raise RequestEntityTooLarge
 
 
 @blueprint.get("/login")
@@ -204,16 +215,17 @@ def _attempt(username: str, password: str, remember: bool) -> SignedIn | Refused
     result = core().sign_in.with_password(
         username, password, client(), remember=remember, replaces=current_session()
     )
-    if isinstance(result, SignedIn):
-        start_browser_session(result, remember=remember)
-    return result
+    return start_browser_session(result, remember=remember) if isinstance(result, SignedIn) else result
 
 
-def start_browser_session(signed_in: SignedIn, *, remember: bool) -> None:
-    """Hand the new session to Flask-Login. What the visitor's old session held of ours goes (session fixation)."""
+def start_browser_session(signed_in: SignedIn, *, remember: bool) -> SignedIn | Refused:
+    """Hand the new session to Flask-Login. What the visitor's old session held of ours goes (session fixation).
+
+    Refused to somebody whom an operator disables, or signs out, at this moment.
+    """
     loaded = core().sessions.load(signed_in.token)
     if loaded is None:
-        raise InvalidRequest("the session ended before it began")
+        return Refused(Refusal.ACCOUNT_DISABLED)
     if session.get(_OWNER, signed_in.user_id) != signed_in.user_id:
         session.clear()
     session[_OWNER] = signed_in.user_id
@@ -221,6 +233,7 @@ def start_browser_session(signed_in: SignedIn, *, remember: bool) -> None:
     login_user(loaded.user, remember=remember, duration=core().settings.session.remember)
     if not remember and current_app.config["REMEMBER_COOKIE_NAME"] in request.cookies:
         session["_remember"] = "clear"  # Flask-Login's word for it; the cookie names a session that has ended
+    return signed_in
 
 
 def end_current_session(event: Event) -> None:

@@ -5,8 +5,10 @@ from itertools import pairwise
 
 import pytest
 from flask.testing import FlaskClient
+from sqlalchemy import update
 from werkzeug.test import TestResponse
 
+from emolytics.schema import users
 from tests.pages.document import Document
 from tests.portal import PASSWORD, Portal, csrf_token, me, post, sign_in
 
@@ -186,6 +188,22 @@ def test_guessing_the_current_password_is_counted_with_the_sign_ins(
     assert int(refused.headers["Retry-After"]) > 0
     assert not can_sign_in(portal, PASSWORD)
     assert portal.events()[-2][0] == portal.events()[-1][0] == "throttled"
+
+
+def test_they_are_counted_together_even_where_the_user_has_another_name(
+    make_portal: Callable[..., Portal],
+) -> None:
+    """A local alice whom another backend's alice came before is alice@local here, and signs in as alice."""
+    portal = make_portal(limits={"failures": 3})
+    portal.add_user("ada")
+    with portal.core.database.transaction() as connection:
+        connection.execute(update(users).values(username="ada@local", username_key="ada@local"))
+    client = portal.signed_in("ada")
+
+    change(client, WRONG)
+
+    assert portal.failures_of("ada") == 1
+    assert portal.failures_of("ada@local") == 0
 
 
 def test_the_owner_is_not_counted(make_portal: Callable[..., Portal]) -> None:

@@ -215,6 +215,30 @@ def test_thousands_of_parts_are_too_many(portal: Portal) -> None:
     expect_clear(response, 413)
 
 
+def in_pieces(client: FlaskClient, body: bytes, content_type: str) -> TestResponse:
+    """A body whose length nobody named, as a server hands on what came in chunks."""
+    return client.post(
+        "/login",
+        input_stream=BytesIO(body),
+        content_type=content_type,
+        environ_overrides={"wsgi.input_terminated": True},
+    )
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "application/x-www-form-urlencoded"])
+def test_a_body_that_comes_in_pieces_is_too_large_where_another_is(portal: Portal, content_type: str) -> None:
+    response = in_pieces(portal.client(), b"x" * 200_000, content_type)
+
+    expect_clear(response, 413, json=content_type == "application/json")
+
+
+def test_a_body_that_comes_in_pieces_is_read_as_any_other(portal: Portal) -> None:
+    form, client = f"username=ada&password={PASSWORD}", portal.client()
+    body = f"{form}&csrf_token={csrf_token(client)}".encode()
+
+    assert in_pieces(client, body, "application/x-www-form-urlencoded").status_code == 303
+
+
 def test_a_form_in_parts_is_a_form_all_the_same(portal: Portal) -> None:
     client = portal.client()
     data = {"csrf_token": csrf_token(client), "username": "ada", "password": PASSWORD}

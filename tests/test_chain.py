@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import bcrypt
 import pytest
 
 from emolytics.app import create_app
@@ -186,6 +187,57 @@ class TestUsernames:
 
         assert response.status_code == 401
         assert scripted(portal)[0].asked == [("\N{REPLACEMENT CHARACTER}", "\N{REPLACEMENT CHARACTER}")]
+
+
+class TestNobodyIsAsked:
+    """A name that no pattern takes costs what a name of the backend's costs (ASVS 6.3.8)."""
+
+    @pytest.fixture
+    def hashed(self, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+        """The parameters of each bcrypt that is computed."""
+        seen: list[bytes] = []
+        original = bcrypt.hashpw
+
+        def hashpw(password: bytes, salt: bytes) -> bytes:
+            seen.append(salt[:7])
+            return original(password, salt)
+
+        monkeypatch.setattr("bcrypt.hashpw", hashpw)
+        return seen
+
+    @pytest.mark.parametrize("password", [PASSWORD, "\0"])
+    @pytest.mark.parametrize("name", ["ada", "grace", "stranger@elsewhere.example", "a\nb", "\ud800"])
+    def test_every_name_costs_one_hash(
+        self, make_portal: Callable[..., Portal], hashed: list[bytes], name: str, password: str
+    ) -> None:
+        portal = make_portal(backends={"local": {"type": "local", "usernames": "[a-z]+"}})
+        portal.add_user("ada")
+        hashed.clear()
+
+        sign_in_json(portal.client(), name, password)
+
+        assert hashed == [b"$2b$04$"]
+
+    def test_where_there_is_no_thread_to_hash_it_is_an_outage_and_nobody_is_counted(
+        self, make_portal: Callable[..., Portal]
+    ) -> None:
+        portal = make_portal(backends=tables("unknown", usernames="nobody"))
+        portal.core.hasher.close()
+
+        response = sign_in_json(portal.client(), "ada")
+
+        assert (response.status_code, response.get_json()["error"]) == (503, "backend_unavailable")
+        assert "Retry-After" in response.headers
+        assert portal.failures_of("ada") == 0
+
+    def test_without_any_password_backend_there_is_nothing_to_hide(
+        self, make_portal: Callable[..., Portal], hashed: list[bytes]
+    ) -> None:
+        portal = make_portal(backends={"tokens": {"type": "token"}})
+
+        sign_in_json(portal.client(), "ada")
+
+        assert hashed == []
 
 
 class TestSettings:

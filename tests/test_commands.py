@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 from flask import Flask
 
 from emolytics import Emolytics
+from emolytics.audit import Event, Record
 from emolytics.commands import group
 from emolytics.database import Database
 from tests.portal import KEY, PASSWORD, Portal, me, settings_for, sign_in_json
@@ -515,6 +516,7 @@ def test_a_session_of_somebody_else_is_not_this_users(
 
     expect_two_lines(run("session", "revoke", "ada", str(number)), 1)
     assert me(bobs)
+    assert "session_revoked" not in [row["event"] for row in told(run, "audit")]
 
 
 @pytest.mark.usefixtures("ada")
@@ -581,6 +583,56 @@ def test_the_trail_can_be_narrowed(run: Command) -> None:
     assert told(run, "audit", "--since", "2999-01-01") == []
     assert told(run, "audit", "--user", "nobody") == []
     assert len(told(run, "audit", "--since", "2000-01-01T00:00:00Z", "--user", "ada")) == 1
+
+
+@pytest.mark.usefixtures("ada")
+def test_all_since_a_time_are_told_however_many(run: Command, portal: Portal) -> None:
+    with portal.core.database.transaction() as connection:
+        for number in range(1200):
+            portal.core.audit.within(connection, Record(Event.DENIED, reason=str(number)))
+
+    since, last = told(run, "audit", "--since", "1h"), told(run, "audit")
+
+    assert [row["reason"] for row in since[1:]] == [str(number) for number in range(1200)]
+    assert last == since[-1000:]
+
+
+def test_the_table_tells_details_by_name(run: Command, portal: Portal) -> None:
+    portal.core.audit.note(Record(Event.DENIED, username="ada", detail={"detail": "no\nsuch", "tries": "2"}))
+
+    assert "detail=no\N{REPLACEMENT CHARACTER}such, tries=2" in run("audit").stdout
+
+
+@pytest.fixture
+def followed(run: Command, portal: Portal, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """`audit --follow` where one event is there, another comes while it waits, and then it is interrupted."""
+    events = [Record(Event.THROTTLED, username="grace", detail={"count": "3"})]
+
+    def wait(_seconds: float) -> None:
+        if not events:
+            raise KeyboardInterrupt
+        portal.core.audit.note(events.pop())
+
+    monkeypatch.setattr("emolytics.commands.audit.time.sleep", wait)
+    portal.core.audit.note(Record(Event.DENIED, username="ada"))
+    return lambda *words: run("audit", "--follow", *words)
+
+
+@pytest.mark.parametrize("words", [(), ("--since", "1h")])
+def test_following_in_json_is_an_object_per_line_from_the_start(
+    followed: Command, words: tuple[str, ...]
+) -> None:
+    lines = followed("--json", *words).stdout.splitlines()
+
+    assert [json.loads(line)["username"] for line in lines if line] == ["ada", "grace"]
+
+
+def test_following_without_json_goes_on_with_the_table(followed: Command) -> None:
+    head, ada, grace = filter(None, followed().stdout.splitlines())
+
+    assert head.startswith("AT ")
+    assert [line[head.index("USERNAME") :].split()[0] for line in (ada, grace)] == ["ada", "grace"]
+    assert grace.endswith("count=3")
 
 
 # Check and explain

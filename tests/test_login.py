@@ -8,7 +8,8 @@ import pytest
 from sqlalchemy import update
 from werkzeug.test import TestResponse
 
-from emolytics.schema import local_accounts
+from emolytics.schema import local_accounts, users
+from emolytics.sessions import Loaded
 from tests.pages.document import Document
 from tests.portal import PASSWORD, Portal, csrf_token, me, sign_in, sign_in_json
 from tests.reference.outcomes_by_name import OUTAGES, RETRY_AFTER
@@ -280,6 +281,28 @@ def test_a_disabled_user_is_told_so_after_the_right_password(portal: Portal, sub
     wrong, right = submit(portal.client(), "ada", WRONG), submit(portal.client(), "ada")
 
     assert (wrong.status_code, right.status_code) == (401, 403)
+
+
+@both_ways
+def test_who_is_disabled_at_this_moment_is_told_so(
+    portal: Portal, submit: Submit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the session's row and the cookie that names it."""
+    load = portal.core.sessions.load
+
+    def disabled_meanwhile(token: str) -> Loaded | None:
+        with portal.core.database.transaction() as connection:
+            connection.execute(update(users).values(disabled=True))
+        return load(token)
+
+    monkeypatch.setattr(portal.core.sessions, "load", disabled_meanwhile)
+    client = portal.client()
+
+    response = submit(client, "ada")
+
+    assert response.status_code == 403
+    assert "disabled" in response.text
+    assert me(client) is None
 
 
 # No answer

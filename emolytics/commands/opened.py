@@ -1,8 +1,9 @@
 """What commands work on: the settings and the core, of the file that was named or of the host application."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -63,24 +64,43 @@ def find_user(core: Core, username: str) -> Any:
     return row
 
 
-def print_table(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
-    """Columns for people, an array of objects for programs."""
+def print_table(
+    rows: Iterable[Mapping[str, Any]], as_json: bool = False
+) -> Callable[[Mapping[str, Any]], None]:
+    """Columns for people, an array of objects for programs. The result prints one more line of the columns."""
+    table = [dict(row) for row in rows]
     if as_json:
-        click.echo(json.dumps([dict(row) for row in rows], ensure_ascii=False, indent=2))
-        return
-    if not rows:
+        click.echo(json.dumps(table, ensure_ascii=False, indent=2))
+    elif not table:
         click.echo("None.")
-        return
-    names = list(rows[0])
-    cells = [[_text(row[name]) for name in names] for row in rows]
-    widths = [max(len(name), *(len(line[at]) for line in cells)) for at, name in enumerate(names)]
-    for line in ([name.upper() for name in names], *cells):
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    names = list(table[0]) if table else []
+    widths = [max(len(name), *(len(_text(row[name])) for row in table)) for name in names]
+
+    def print_line(row: Mapping[str, Any]) -> None:
+        _print_cells(map(_text, row.values()), widths)
+
+    if table and not as_json:
+        _print_cells([name.upper() for name in names], widths)
+        for row in table:
+            print_line(row)
+    return print_line
+
+
+def print_object(row: Mapping[str, Any]) -> None:
+    """An object on a line of its own, for programs that read as it goes."""
+    click.echo(json.dumps(dict(row), ensure_ascii=False))
+
+
+def _print_cells(cells: Iterable[str], widths: Sequence[int]) -> None:
+    padded = (cell.ljust(width) for cell, width in zip(cells, chain(widths, repeat(0)), strict=False))
+    click.echo("  ".join(padded).rstrip())
 
 
 def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        value = [f"{key}={_text(each)}" for key, each in value.items()]
     if isinstance(value, list | tuple):
         return ", ".join(map(_text, value)) or "-"
     if value is None or value == "":

@@ -36,11 +36,11 @@ def revoke(ctx: click.Context, user: str, session: int | None) -> None:
         row = find_user(core, user)
         with core.database.transaction() as connection:
             ended = core.sessions.end(connection, row.id, session)
+            if session is not None and not ended:
+                raise Failure(f"{user} has no session {session}", f"See `emolytics session list {user}`.")
             detail = {"sessions": str(ended)}
             record = Record(Event.SESSION_REVOKED, username=row.username, user_id=row.id, detail=detail)
             core.audit.within(connection, record)
-        if session is not None and not ended:
-            raise Failure(f"{user} has no session {session}", f"See `emolytics session list {user}`.")
     click.echo(f"Ended {ended} session{'' if ended == 1 else 's'} of {user}.")
 
 
