@@ -51,11 +51,11 @@ $(VENV)/dev.stamp: requirements/dev.txt $(VENV)/run.stamp
 run: $(VENV)/run.stamp
 	@exec $(BIN)/emolytics --settings settings.toml run --port $(PORT)
 
-# A worker for each processor; a worker keeps the tests of one file together, and with them the servers they share.
 demo: $(VENV)/dev.stamp
 	@$(BIN)/python tests/upstreams/install.py
 	@PORT=$(PORT) exec $(BIN)/python examples/demo.py
 
+# A worker for each processor; a worker keeps the tests of one file together, and with them the servers they share.
 test: $(VENV)/dev.stamp
 	@$(BIN)/python tests/upstreams/install.py
 	@exec $(BIN)/python -m pytest --numprocesses=auto --dist=loadscope $(PYTEST)

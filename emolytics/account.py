@@ -11,12 +11,12 @@ from emolytics.answers import done, error, page, wants_json, with_retry
 from emolytics.audit import Event, Record
 from emolytics.backend import KeepsAccounts
 from emolytics.errors import BackendUnavailable, PasswordRefused
-from emolytics.forms import CSRF_FIELD, InvalidRequest, PasswordForm, once_each
+from emolytics.forms import CSRF_FIELD, InvalidRequest, PasswordForm, sent_fields
 from emolytics.identity import Denied
 from emolytics.sign_in import account_key
 from emolytics.throttle import TooMany
 from emolytics.times import in_words, iso
-from emolytics.views import as_json, blueprint, core, note_refused, require_own_page
+from emolytics.views import as_json, blueprint, core, note_refused, require_own_page, vouched_for
 from emolytics.visitor import client
 
 _NOTICES = {
@@ -47,8 +47,7 @@ def account() -> Response:
 @blueprint.post("/account/password")
 def change_password() -> Response:
     """The current password again, then the new one (ASVS 6.2.3); every other session ends (7.4.3)."""
-    once_each(request.form)
-    form, store = PasswordForm(), _account_store()
+    form, store = PasswordForm(sent_fields(), vouched=vouched_for()), _account_store()
     if store is None:
         abort(404)
     if not form.validate_on_submit():
@@ -65,9 +64,8 @@ def change_password() -> Response:
 @blueprint.post("/account/sessions/end")
 def end_session() -> Response:
     """End one of my own sessions; a number of somebody else's ends nothing (ASVS 8.2.2)."""
-    once_each(request.form)
     require_own_page()
-    number = request.form.get("session", "")
+    number = sent_fields("session").get("session", "")
     if not number.isascii() or not number.isdigit() or len(number) > 18:
         raise InvalidRequest("this is no number of a session")
     if _end_sessions(only=int(number)) == 0:

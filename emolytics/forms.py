@@ -8,6 +8,7 @@ from flask import current_app, request
 from flask_wtf import FlaskForm
 from flask_wtf.csrf import validate_csrf
 from werkzeug.datastructures import MultiDict
+from werkzeug.exceptions import RequestEntityTooLarge
 from wtforms import BooleanField, HiddenField, PasswordField, StringField
 from wtforms.validators import DataRequired, InputRequired, Length, ValidationError
 
@@ -26,10 +27,16 @@ class InvalidRequest(EmolyticsError):
 
 
 class _Form(FlaskForm):  # type: ignore[misc]
-    """Filled from the form's fields alone; Flask-WTF would take files and a JSON body for fields, too."""
+    """Filled from the fields that are given alone; Flask-WTF would take files for fields, too.
 
-    def __init__(self) -> None:
-        super().__init__(formdata=request.form)
+    `vouched` says that the browser has named our own origin: then no token is asked for, else the form's or the
+    header's.
+    """
+
+    def __init__(self, fields: MultiDict[str, str], *, vouched: bool) -> None:
+        filled = MultiDict(fields)
+        filled.setdefault(CSRF_FIELD, request.headers.get("X-CSRFToken", ""))
+        super().__init__(formdata=filled, meta={"csrf": False} if vouched else {})
 
     class Meta(FlaskForm.Meta):  # type: ignore[misc]
         csrf_time_limit = _CSRF_SECONDS
@@ -65,6 +72,15 @@ def require_readable_query() -> None:
         raise InvalidRequest("the query is not text") from None
 
 
+def require_whole_body(limit: int) -> None:
+    """A body that comes in pieces and names no length would be cut at the limit, and its head be read as the whole.
+
+    Raises `RequestEntityTooLarge`.
+    """
+    if request.content_length is None and len(request.get_data(parse_form_data=False)) >= limit:
+        raise RequestEntityTooLarge
+
+
 def once_each(values: MultiDict[str, str]) -> None:
     """Refuse a field that comes twice: two readers would pick different ones (ASVS 15.3.7)."""
     repeated = [name for name, given in values.lists() if len(given) > 1]
@@ -98,6 +114,21 @@ def require_same_origin(public_url: str) -> None:
 def origin_of(url: str) -> str:
     """Scheme, host and port of an absolute URL, as browsers write them in `Origin`."""
     return "/".join(url.split("/", 3)[:3])
+
+
+def sent_fields(*numbers: str) -> MultiDict[str, str]:
+    """What was sent, each field once, as a form or as a JSON object of texts and, under these names, whole numbers.
+
+    Raises `InvalidRequest`.
+    """
+    if not request.is_json:
+        once_each(request.form)
+        return request.form
+    content = json_object()
+    for name, value in content.items():
+        if type(value) is not (int if name in numbers else str):
+            raise InvalidRequest("a field is not of the right type")
+    return MultiDict({name: str(value) for name, value in content.items()})
 
 
 def json_object() -> Mapping[str, Any]:

@@ -9,7 +9,6 @@ from typing import Any
 
 from flask import Blueprint, Response, current_app, jsonify, request, session, url_for
 from flask_login import current_user, login_fresh, login_user, logout_user
-from werkzeug.exceptions import RequestEntityTooLarge
 
 from emolytics.addresses import checked_next, external_url
 from emolytics.answers import ERRORS, done, error, page, see_other, sentence, wants_json, with_retry
@@ -27,6 +26,7 @@ from emolytics.forms import (
     require_csrf,
     require_readable_query,
     require_same_origin,
+    require_whole_body,
 )
 from emolytics.sign_in import Refusal, Refused, SignedIn
 from emolytics.user import User
@@ -84,20 +84,11 @@ def closed_unless_public() -> Response | None:
     """A view that nobody thought about is closed, not open (ASVS 8.2.1), and none of ours reads a large body."""
     request.max_content_length = _LARGEST_BODY
     require_readable_query()
-    _require_whole_body()
+    require_whole_body(_LARGEST_BODY)
     if request.endpoint in PUBLIC or current_user.is_authenticated:
         return None
     closed: Response = current_app.login_manager.unauthorized()  # type: ignore[attr-defined]
     return closed
-
-
-def _require_whole_body() -> None:
-    """A body that comes in pieces and names no length would be cut at the limit, and its head be read as the whole.
-
-    Raises `RequestEntityTooLarge`.
-    """
-    if request.content_length is None and len(request.get_data(parse_form_data=False)) >= _LARGEST_BODY:
-        raise RequestEntityTooLarge
 
 
 @blueprint.get("/login")
@@ -143,10 +134,19 @@ def require_own_page() -> None:
 
     Raises `InvalidRequest`.
     """
-    if request.is_json or (wants_json() and "Origin" in request.headers):
-        require_same_origin(core().settings.public_url)
-    else:
+    if not vouched_for():
         require_csrf()
+
+
+def vouched_for() -> bool:
+    """Whether the browser has named our own origin for a script, which then needs no form's token.
+
+    Raises `InvalidRequest` for another origin.
+    """
+    if not (request.is_json or (wants_json() and "Origin" in request.headers)):
+        return False
+    require_same_origin(core().settings.public_url)
+    return True
 
 
 def note_refused(reason: str) -> None:
@@ -170,7 +170,7 @@ def _upstream_logout() -> str | None:
 
 def _sign_in_by_form() -> Response:
     once_each(request.form)
-    form = LoginForm()
+    form = LoginForm(request.form, vouched=vouched_for())
     if not form.validate_on_submit():
         return _not_filled_in(form)
     next_url = checked_next(form.next.data)

@@ -321,6 +321,92 @@ def test_what_is_no_number_ends_nothing(portal: Portal, number: str) -> None:
     assert me(there)
 
 
+OURS = {"Origin": "http://localhost", "Sec-Fetch-Site": "same-origin"}
+Sent = Callable[[FlaskClient, str, dict[str, str]], TestResponse]
+
+
+def by_origin(client: FlaskClient, path: str, fields: dict[str, str]) -> TestResponse:
+    return client.post(path, data=fields, headers=JSON | OURS)
+
+
+def by_header(client: FlaskClient, path: str, fields: dict[str, str]) -> TestResponse:
+    page = "/login" if path == "/login" else "/account"
+    return client.post(path, data=fields, headers=JSON | {"X-CSRFToken": csrf_token(client, page)})
+
+
+def by_json(client: FlaskClient, path: str, fields: dict[str, str]) -> TestResponse:
+    typed = {name: int(value) if name == "session" else value for name, value in fields.items()}
+    return client.post(path, json=typed, headers=OURS)
+
+
+every_way = pytest.mark.parametrize("sent", [by_origin, by_header, by_json])
+
+
+@every_way
+def test_a_script_may_do_all_that_a_form_does(portal: Portal, sent: Sent) -> None:
+    """docs/pages.md, "Who may send a form"."""
+    here, one, other = portal.client(), portal.signed_in(), portal.signed_in()
+    (number,) = sessions(one)[True]
+
+    answers = [
+        sent(here, "/login", {"username": "ada", "password": PASSWORD}),
+        sent(here, "/account/sessions/end", {"session": number}),
+        sent(here, "/account/sessions/end-others", {}),
+        sent(here, "/account/password", {"current_password": PASSWORD, "new_password": NEW}),
+        sent(here, "/logout", {}),
+    ]
+
+    assert [answer.status_code for answer in answers] == [200] * 5
+    assert [answer.get_json().get("location") for answer in answers[1:]] == [
+        "/account?done=session",
+        "/account?done=sessions",
+        "/account?done=password",
+        "/login?signed_out=1",
+    ]
+    assert (me(one), me(other), me(here)) == (None, None, None)
+    assert can_sign_in(portal, NEW)
+
+
+@pytest.mark.parametrize("path", FORMS)
+@pytest.mark.parametrize(
+    "headers", [{"Origin": "https://evil.example"}, OURS | {"Sec-Fetch-Site": "cross-site"}]
+)
+def test_a_script_of_another_page_does_nothing(portal: Portal, path: str, headers: dict[str, str]) -> None:
+    client = portal.signed_in()
+    fields = {"session": "1", "current_password": PASSWORD, "new_password": NEW}
+
+    answers = [
+        client.post(path, data=fields, headers=JSON | headers),
+        client.post(path, json=fields, headers=headers),
+        client.post(path, data=fields, headers=JSON | {"X-CSRFToken": "forged"}),
+    ]
+
+    assert [answer.status_code for answer in answers] == [400] * 3
+    assert me(client)
+    assert can_sign_in(portal, PASSWORD)
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/account/password", {"current_password": PASSWORD, "new_password": 12345678901234567890}),
+        ("/account/password", {"current_password": [PASSWORD], "new_password": NEW}),
+        ("/account/password", {"current_password": PASSWORD}),
+        ("/account/sessions/end", {"session": True}),
+        ("/account/sessions/end", {"session": "1"}),
+        ("/account/sessions/end", {"session": -1}),
+        ("/account/sessions/end", {}),
+    ],
+)
+def test_a_field_of_the_wrong_type_is_refused(portal: Portal, path: str, body: dict[str, object]) -> None:
+    client = portal.signed_in()
+
+    response = client.post(path, json=body)
+
+    assert (response.status_code, response.get_json()["error"]) == (400, "invalid_request")
+    assert can_sign_in(portal, PASSWORD)
+
+
 def test_a_script_of_the_page_may_end_sessions_too(portal: Portal) -> None:
     here, there = portal.signed_in(), portal.signed_in()
     (number,) = sessions(there)[True]
