@@ -15,10 +15,11 @@ from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, Row, create_engine, event, exc, make_url
 from sqlalchemy.engine import URL
-from sqlalchemy.pool import StaticPool
+from sqlalchemy.pool import Pool, StaticPool
 from sqlalchemy.sql import Executable
 
 from emolytics.errors import StoreUnavailable
+from emolytics.forks import renew_after_fork
 
 log = logging.getLogger(__name__)
 
@@ -43,13 +44,15 @@ class _Conflict(StoreUnavailable):
 
 
 class Database:
-    """Opened once per process; safe to use from every thread, not across a fork."""
+    """Opened once per process; safe to use from every thread and after a fork."""
 
     def __init__(self, url: str | URL) -> None:
         self.url = make_url(url)
         self.engine = _create_engine(self.url)
         self._begin = _BEGIN[self.engine.dialect.name]
         self._here = threading.local()
+        self._parents: list[Pool] = []
+        renew_after_fork(self)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -127,6 +130,13 @@ class Database:
         """Return if the database answers; raise `StoreUnavailable` if not."""
         with self.read() as connection:
             connection.exec_driver_sql("SELECT 1")
+
+    def renew_in_child(self) -> None:
+        """Leave the parent's connections to the parent, and never close them here: it would end them for both."""
+        if isinstance(self.engine.pool, StaticPool):
+            return  # in memory: the child has a copy, and nothing to connect to anew
+        self._parents.append(self.engine.pool)
+        self.engine.dispose(close=False)
 
     def close(self) -> None:
         self.engine.dispose()

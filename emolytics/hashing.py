@@ -23,6 +23,7 @@ from typing import TypeVar
 import bcrypt
 
 from emolytics.errors import Overloaded
+from emolytics.forks import renew_after_fork
 
 T = TypeVar("T")
 
@@ -57,6 +58,14 @@ class Hasher:
         self.cost = cost
         self.concurrency = concurrency or max(1, (os.cpu_count() or 2) - 1)
         self.places = places or _PLACES
+        self._open()
+        renew_after_fork(self)
+
+    def renew_in_child(self) -> None:
+        """Work given to a thread that stayed with the parent would never be done."""
+        self._open()
+
+    def _open(self) -> None:
         self._free = threading.BoundedSemaphore(self.places)
         self._pool = ThreadPoolExecutor(self.concurrency, "hashing", initializer=_lower_priority)
 
