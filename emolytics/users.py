@@ -134,7 +134,10 @@ def _can_be_known(identity: Identity) -> bool:
 def _known(connection: Connection, identity: Identity) -> Any:
     by_subject = (identities.c.issuer == identity.issuer) & (identities.c.subject == identity.subject)
     columns = (identities.c.id.label("identity_id"), identities.c.user_id, users.c.username, users.c.disabled)
-    return connection.execute(select(*columns).join_from(identities, users).where(by_subject)).first()
+    wanted = select(*columns).join_from(identities, users).where(by_subject)
+    # Held until the session is written: "disabled" read before and a session begun after would outlive disabling.
+    # SQLite has one writer at a time as it is.
+    return connection.execute(wanted.with_for_update(of=users)).first()
 
 
 def _create(connection: Connection, backend: str, identity: Identity) -> int:

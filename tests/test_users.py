@@ -11,12 +11,12 @@ import pytest
 from sqlalchemy import func, select
 
 from emolytics.audit import Client, Event
-from emolytics.errors import InvalidName
+from emolytics.errors import InvalidName, StoreUnavailable
 from emolytics.identity import Authenticated, Identity
 from emolytics.names import canonical
 from emolytics.schema import audit_events, identities, sessions, users
 from emolytics.sign_in import Refusal, Refused, SignedIn
-from emolytics.users import Provisioned, Users
+from emolytics.users import Provisioned, Users, _known
 from tests.conftest import DATABASES
 from tests.portal import Portal, me, sign_in_json
 from tests.scripted import Scripted
@@ -253,6 +253,22 @@ class TestWhatIsKept:
         assert known(portal, ADA).disabled
         assert enter(portal, ADA) == Refused(Refusal.ACCOUNT_DISABLED)
         assert portal.rows(sessions) == []
+
+    def test_nobody_is_disabled_while_signing_in(self, portal: Portal) -> None:
+        """Disabled and enabled again around a sign-in, a session that should have ended would have begun."""
+        database, user_id = portal.core.database, known(portal, ADA).user_id
+        if database.engine.dialect.name == "sqlite":
+            return  # every transaction holds the one lock there is
+        taken = select(users.c.id).where(users.c.id == user_id).with_for_update(nowait=True)
+
+        with database.transaction() as signing_in:
+            assert _known(signing_in, ADA)
+
+            with pytest.raises(StoreUnavailable), database.transaction() as disabling:
+                disabling.execute(taken)
+
+        with database.transaction() as later:
+            assert later.execute(taken).scalar_one() == user_id
 
     def test_long_and_odd_attributes_are_cut_and_mended(self, portal: Portal) -> None:
         odd = replace(
