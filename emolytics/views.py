@@ -27,6 +27,7 @@ from emolytics.forms import (
     require_readable_query,
     require_same_origin,
 )
+from emolytics.loaders import closed
 from emolytics.sign_in import Refused, SignedIn
 from emolytics.user import User
 from emolytics.visitor import client
@@ -85,8 +86,8 @@ def closed_unless_public() -> Response | None:
     require_readable_query()
     if request.endpoint in PUBLIC or current_user.is_authenticated:
         return None
-    closed: Response = current_app.login_manager.unauthorized()  # type: ignore[attr-defined]
-    return closed
+    refused: Response = closed()
+    return refused
 
 
 @blueprint.get("/login")
