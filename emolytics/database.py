@@ -7,6 +7,7 @@ request of a signed-in person is exactly that). What writes opens a transaction 
 import logging
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +27,9 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _BUSY_SECONDS = 10
+# What may be left out waits for nobody, and after a failure is left out for a while in this process.
+_HARDLY_BUSY_SECONDS = 0.05
+_PAUSE_SECONDS = 5
 _CONNECT_SECONDS = 5
 _ANSWER_SECONDS = 10
 
@@ -52,6 +56,10 @@ class Database:
         self._begin = _BEGIN[self.engine.dialect.name]
         self._here = threading.local()
         self._parents: list[Pool] = []
+<<<<<<< HEAD
+=======
+        self._pause_ends = 0.0
+>>>>>>> r1
         renew_after_fork(self)
 
     @contextmanager
@@ -113,6 +121,20 @@ class Database:
         connection: Connection | None = getattr(self._here, "connection", None)
         return connection
 
+    def write_if_free(self, statement: Executable) -> int:
+        """How many rows one statement changed that may as well be left out: no reader waits for other writers.
+
+        Raises `StoreUnavailable`: soon where SQLite is locked, and at once for some seconds after it failed.
+        """
+        if time.monotonic() < self._pause_ends:
+            raise StoreUnavailable("the database did not take the last write")
+        try:
+            with self.read() as connection, _hardly_waiting(connection):
+                return connection.execute(statement).rowcount
+        except StoreUnavailable:
+            self._pause_ends = time.monotonic() + _PAUSE_SECONDS
+            raise
+
     def _begun(self) -> Connection:
         connection = self.engine.connect()
         try:
@@ -145,6 +167,24 @@ class Database:
 def after_commit(connection: Connection, act: Callable[[], None]) -> None:
     """Have `act` called once this connection's transaction is committed, and never if it is rolled back."""
     connection.info[_WAITING].append(act)
+
+
+@contextmanager
+def _hardly_waiting(connection: Connection) -> Iterator[None]:
+    """SQLite has one lock for all writers: whoever holds it would keep every signed-in request waiting."""
+    driver = connection.connection.driver_connection
+    if not isinstance(driver, sqlite3.Connection):
+        yield
+        return
+    _set_busy(driver, _HARDLY_BUSY_SECONDS)
+    try:
+        yield
+    finally:
+        _set_busy(driver, _BUSY_SECONDS)
+
+
+def _set_busy(driver: sqlite3.Connection, seconds: float) -> None:
+    driver.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
 
 
 def _twice(ask: Callable[[], T]) -> T:

@@ -14,6 +14,7 @@ from emolytics import (
     answers,
     health,
     loaders,
+    logs,
     migrations,
     redirect_views,
     token_views,
@@ -64,6 +65,7 @@ class Emolytics:
         core = Core(settings, keys)
         migrations.upgrade(core.database)
         app.extensions["emolytics"] = core
+        logs.keep_audit_trail()
         _configure(app, settings, [key.get_secret_value() for key in keys], self._url_prefix)
         loaders.install(_login_manager(app), core)
         app.register_blueprint(views.blueprint, url_prefix=self._url_prefix)
@@ -74,10 +76,11 @@ class Emolytics:
 
 
 def _login_manager(app: Flask) -> LoginManager:
-    """The host's own if it has one, so that its settings stay; ours closes what Flask-Login leaves open."""
+    """The host's own if it has one, so that its settings stay; what Flask-Login leaves open is closed in both."""
     existing = getattr(app, "login_manager", None)
     if isinstance(existing, LoginManager):
         manager = existing
+        loaders.harden(manager, app)
     else:
         manager = loaders.SignInManager()
         manager.init_app(app)

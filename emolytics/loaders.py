@@ -2,10 +2,11 @@
 
 import logging
 from collections.abc import Iterator, Mapping
+from typing import Any
 from urllib.parse import quote
 
-from flask import Request, Response, current_app, g, request
-from flask_login import LoginManager, decode_cookie, encode_cookie, user_loaded_from_request
+from flask import Flask, Request, Response, current_app, flash, g, request
+from flask_login import LOGIN_MESSAGE, LoginManager, decode_cookie, encode_cookie, user_loaded_from_request
 from flask_login.utils import login_url
 from werkzeug.datastructures import Headers
 
@@ -46,6 +47,21 @@ class SignInManager(LoginManager):  # type: ignore[misc]  # Flask-Login has no t
             return None
         user: User | None = super()._load_user_from_remember_cookie(encode_cookie(payload))
         return user
+
+
+def harden(manager: LoginManager, app: Flask) -> None:
+    """Close in a host's own manager what Flask-Login leaves open, where the host has not decided otherwise."""
+    if manager.session_protection == "basic":
+        manager.session_protection = None
+    if manager.login_view is None and manager.login_message == LOGIN_MESSAGE:
+        manager.login_message = None  # our page says by itself what it is
+    # Such a host's sign-in view looks for the address in the session, where Flask-Login alone puts it.
+    if app.config.get("USE_SESSION_FOR_NEXT"):
+        return
+    if manager.unauthorized_callback is None:
+        manager.unauthorized_handler(unauthorized)
+    if manager.needs_refresh_callback is None and manager.refresh_view is None:
+        manager.needs_refresh_handler(needs_refresh)
 
 
 def install(manager: LoginManager, core: Core) -> None:
@@ -175,6 +191,13 @@ def touch_session(core: Core, response: Response) -> Response:
     return response
 
 
+def closed() -> Any:
+    """401 for programs, in our words; for people what the application's login manager does with visitors."""
+    if _is_program():
+        return unauthenticated()
+    return current_app.login_manager.unauthorized()  # type: ignore[attr-defined]
+
+
 def unauthorized() -> Response:
     """401 for programs; people go to the sign-in page and come back to where they were."""
     return _sign_in_first()
@@ -186,9 +209,13 @@ def needs_refresh() -> Response:
 
 
 def _sign_in_first(**options: str) -> Response:
-    view = current_app.login_manager.login_view  # type: ignore[attr-defined]
-    if wants_json() or not view or takes_basic(current_app.extensions["emolytics"]):
+    manager: LoginManager = current_app.login_manager  # type: ignore[attr-defined]
+    view = manager.blueprint_login_views.get(request.blueprint) or manager.login_view
+    if _is_program() or not view:
         return unauthenticated()
+    if manager.login_message and not options:  # its words are for visitors, not for a second sign-in
+        translated = manager.localize_callback or str
+        flash(translated(manager.login_message), manager.login_message_category)
     target = login_url(view)
     arguments = [f"{name}={value}" for name, value in options.items()]
     if request.method in {"GET", "HEAD"}:
@@ -197,6 +224,10 @@ def _sign_in_first(**options: str) -> Response:
     if not arguments:
         return see_other(target)
     return see_other(f"{target}{'&' if '?' in target else '?'}{'&'.join(arguments)}")
+
+
+def _is_program() -> bool:
+    return wants_json() or takes_basic(current_app.extensions["emolytics"])
 
 
 def _where_asked() -> str:

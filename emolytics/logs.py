@@ -34,3 +34,23 @@ def configure(level: int = logging.INFO) -> None:
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("emolytics").setLevel(level)
+
+
+class _IfNobodyElse(logging.StreamHandler):  # type: ignore[type-arg]
+    """Silent as soon as the application sends its log somewhere: it may set that up after us."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        parent = logging.getLogger(AUDIT_TRAIL).parent
+        if parent is None or not parent.hasHandlers():
+            super().emit(record)
+
+
+def keep_audit_trail() -> None:
+    """See that the trail's lines are written in an application that has set up no logging, or none below WARNING."""
+    trail = logging.getLogger(AUDIT_TRAIL)
+    if trail.level == logging.NOTSET:
+        trail.setLevel(logging.INFO)
+    if not trail.hasHandlers():
+        handler = _IfNobodyElse()
+        handler.setFormatter(JsonLines())
+        trail.addHandler(handler)

@@ -47,10 +47,18 @@ class Revalidation:
         self._backends = backends
 
     def keeps(self, user: User, client: Client) -> bool:
-        """Whether the session goes on. Called for a session whose revalidation is due."""
+        """Whether the session goes on. Called for a session whose revalidation is due.
+
+        Raises `StoreUnavailable` when the database takes no writes and the grace period is over.
+        """
         session_id = user.session_id
-        if session_id is None or not self._claimed(session_id):
+        if session_id is None:
             return True
+        try:
+            if not self._sessions.claim_revalidation(session_id, self._lease):
+                return True
+        except StoreUnavailable:
+            return self._keeps_unasked(user, session_id)
         held = self._sessions.held(session_id)
         if held is None:
             return False
@@ -64,11 +72,25 @@ class Revalidation:
         self._confirm(user, outcome)
         return True
 
-    def _claimed(self, session_id: int) -> bool:
-        try:
-            return self._sessions.claim_revalidation(session_id, self._lease)
-        except StoreUnavailable:
-            return False  # a database that only reads: the row itself still decides
+    def _keeps_unasked(self, user: User, session_id: int) -> bool:
+        """A database that only reads is an outage like a backend's: the same grace, and then nobody is let in.
+
+        The backend is not asked: a refresh token that it rotates could not be kept.
+        """
+        held = self._sessions.held(session_id)
+        if held is None:
+            return False
+        if self._is_within_grace(held) or not self._is_asked(user):
+            return True
+        raise StoreUnavailable("the session can neither be confirmed nor ended: the database takes no writes")
+
+    def _is_asked(self, user: User) -> bool:
+        """Whether the session depends on what its backend says; with a backend that is gone, it is over."""
+        backend = self._backends.get(user.backend)
+        return backend is None or isinstance(backend, Revalidates)
+
+    def _is_within_grace(self, held: Held) -> bool:
+        return time.time() <= held.confirmed_at + self._grace
 
     def _ask(self, user: User, held: Held) -> Outcome:
         backend = self._backends.get(user.backend)
@@ -83,7 +105,7 @@ class Revalidation:
 
     def _within_grace(self, user: User, held: Held, client: Client, outage: BackendUnavailable) -> bool:
         log.warning("backend %s did not answer at revalidation: %s", user.backend, outage)
-        if time.time() <= held.confirmed_at + self._grace:
+        if self._is_within_grace(held):
             return True
         self._end(user, client, "grace_period_over", str(outage))
         return False

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, ParamSpec, TypeVar
 
-from flask import abort, current_app
+from flask import abort
 from flask_login import current_user
 from sqlalchemy import Connection, and_, bindparam, delete, insert, select, update
 
@@ -107,7 +107,7 @@ def roles_required(*roles: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
         @functools.wraps(view)
         def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
             if not current_user.is_authenticated:
-                answer: R = current_app.login_manager.unauthorized()  # type: ignore[attr-defined]
+                answer: R = _sign_in_first()
                 return answer
             if not all(current_user.has_role(role) for role in roles):
                 refused: R = _not_allowed()
@@ -117,6 +117,12 @@ def roles_required(*roles: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
         return guarded
 
     return decorate
+
+
+def _sign_in_first() -> Any:
+    from emolytics.loaders import closed  # imports the sign-in, which imports this module
+
+    return closed()
 
 
 def _not_allowed() -> Any:

@@ -135,11 +135,13 @@ class Sessions:
         return Loaded(_user(row, token), row.last_seen + TOUCH_EVERY <= now, row.revalidate_at <= now)
 
     def touch(self, session_id: int) -> None:
-        """Note that the session was used; at most one write a minute, whoever comes first."""
+        """Note that the session was used; at most one write a minute, whoever comes first.
+
+        Raises `StoreUnavailable`, without waiting for other writers.
+        """
         now = int(time.time())
         stale = (sessions.c.id == session_id) & (sessions.c.last_seen <= now - TOUCH_EVERY)
-        with self._database.read() as connection:
-            connection.execute(update(sessions).where(stale).values(last_seen=now))
+        self._database.write_if_free(update(sessions).where(stale).values(last_seen=now))
 
     def held(self, session_id: int) -> Held | None:
         """What the backend said at the last sign-in or revalidation, as `revalidate` and `logout_url` want it."""
@@ -159,12 +161,14 @@ class Sessions:
         return Held(Authenticated(identity, retained or {}, row.upstream_session), row.confirmed_at)
 
     def claim_revalidation(self, session_id: int, lease: int) -> bool:
-        """Whether this request is the one that revalidates: of all that come at once, one (single flight)."""
+        """Whether this request is the one that revalidates: of all that come at once, one (single flight).
+
+        Raises `StoreUnavailable`, without waiting for other writers.
+        """
         now = int(time.time())
         due = (sessions.c.id == session_id) & (sessions.c.revalidate_at <= now)
-        with self._database.read() as connection:
-            claimed = connection.execute(update(sessions).where(due).values(revalidate_at=now + lease))
-        return claimed.rowcount == 1
+        claim = update(sessions).where(due).values(revalidate_at=now + lease)
+        return self._database.write_if_free(claim) == 1
 
     def confirm(self, connection: Connection, session_id: int, outcome: Authenticated) -> None:
         """The backend vouches for the person again; what it retains now replaces what it retained."""

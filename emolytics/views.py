@@ -28,7 +28,12 @@ from emolytics.forms import (
     require_same_origin,
     require_whole_body,
 )
+<<<<<<< HEAD
 from emolytics.sign_in import Refusal, Refused, SignedIn
+=======
+from emolytics.loaders import closed
+from emolytics.sign_in import Refused, SignedIn
+>>>>>>> r1
 from emolytics.user import User
 from emolytics.visitor import client
 
@@ -87,8 +92,8 @@ def closed_unless_public() -> Response | None:
     require_whole_body(_LARGEST_BODY)
     if request.endpoint in PUBLIC or current_user.is_authenticated:
         return None
-    closed: Response = current_app.login_manager.unauthorized()  # type: ignore[attr-defined]
-    return closed
+    refused: Response = closed()
+    return refused
 
 
 @blueprint.get("/login")

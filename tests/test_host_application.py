@@ -1,6 +1,9 @@
 """`Emolytics(app)` in somebody's own Flask application, as CONTRACT.md section 5 has it."""
 
+import json
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -167,6 +170,46 @@ def test_signing_in_and_out_leads_to_the_hosts_own_start_page(host: Portal) -> N
 
 def test_the_hosts_own_storage_is_not_ours_to_clear(host: Portal) -> None:
     assert "Clear-Site-Data" not in post(host.signed_in(), "/logout").headers
+
+
+# The audit trail
+
+TEN_LINE_HOST = """
+import logging, sys
+from flask import Flask
+from emolytics import Emolytics
+
+exec(sys.argv[2])
+app = Flask("host")
+emolytics = {"database": sys.argv[1], "secret_key": "a-s3cret-of-th1s-test-0123456789", "hashing": {"cost": 4}}
+Emolytics(app, {"emolytics": emolytics, "backends": {"local": {"type": "local"}}})
+exec(sys.argv[3])
+app.test_client().post("/login", json={"username": "ada", "password": "wrong"})
+"""
+
+TO_ROOT = "logging.basicConfig(format='of the host %(message)s')"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "prefix"),
+    [
+        ("", "", ""),
+        (TO_ROOT, "", "of the host "),
+        ("", TO_ROOT, "of the host "),
+        ("logging.getLogger('emolytics.audit').setLevel('ERROR')", "", None),
+    ],
+    ids=["no logging", "logging before", "logging after", "a level of its own"],
+)
+def test_the_trail_is_in_the_hosts_log_once(
+    tmp_path: Path, before: str, after: str, prefix: str | None
+) -> None:
+    command = [sys.executable, "-c", TEN_LINE_HOST, f"sqlite:///{tmp_path}/host.db", before, after]
+
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, cwd=tmp_path)
+
+    told = [line.partition("{") for line in done.stderr.splitlines() if '"event"' in line]
+    expected = [] if prefix is None else [(prefix, "denied")]
+    assert [(start, json.loads(brace + rest)["event"]) for start, brace, rest in told] == expected
 
 
 # Templates
@@ -411,8 +454,7 @@ def test_a_login_manager_of_the_hosts_keeps_its_settings(make_host: Callable[...
     asked = client.get("/reports")
 
     assert host.app.login_manager.login_message == "Own words."  # type: ignore[attr-defined]
-    assert asked.status_code == 302
-    assert asked.location == "/login?next=%2Freports"
+    assert (asked.status_code, asked.location) == (303, "/login?next=/reports")
     assert client.get("/flashes").text == "['Own words.']"
     sign_in_json(client, "ada")
     assert client.get("/reports").text == "reports of ada"
@@ -432,6 +474,51 @@ def test_our_own_views_are_closed_by_the_hosts_manager_too(make_host: Callable[.
     host = make_host(before=own_manager)
 
     assert host.client().get("/account").location.startswith("/login?next=")
+
+
+def test_what_a_login_manager_of_the_hosts_leaves_open_is_closed(make_host: Callable[..., Portal]) -> None:
+    host = make_host(before=LoginManager)
+    client = host.client()
+
+    answers = [client.get(path, headers=JSON) for path in ("/reports", "/account", "/rule")]
+    asked = client.get("/reports")
+
+    assert [answer.status_code for answer in answers] == [401, 401, 401]
+    assert {answer.get_json()["error"] for answer in answers} == {"authentication_required"}
+    assert asked.location == "/login?next=/reports"
+    assert client.get("/flashes").text == "[]"
+    assert host.app.login_manager.session_protection is None  # type: ignore[attr-defined]
+
+
+def test_what_the_host_has_decided_for_its_login_manager_stays(make_host: Callable[..., Portal]) -> None:
+    def set_up(app: Flask) -> None:
+        manager = LoginManager(app)
+        manager.session_protection = "strong"
+        manager.unauthorized_handler(lambda: ("own words", 418))
+        manager.refresh_view = "index"
+
+    host = make_host(before=set_up)
+    client = host.client()
+
+    assert client.get("/reports").status_code == client.get("/account").status_code == 418
+    assert client.get("/account", headers=JSON).get_json()["error"] == "authentication_required"
+    assert client.get("/rule", headers=JSON).get_json()["error"] == "authentication_required"
+    manager = host.app.login_manager  # type: ignore[attr-defined]
+    assert (manager.session_protection, manager.needs_refresh_callback) == ("strong", None)
+
+
+def test_a_host_that_keeps_the_address_in_the_session_finds_it_there(
+    make_host: Callable[..., Portal],
+) -> None:
+    def set_up(app: Flask) -> None:
+        app.config["USE_SESSION_FOR_NEXT"] = True
+        LoginManager(app)
+
+    client = make_host(before=set_up).client()
+    client.get("/reports")
+
+    with client.session_transaction() as content:
+        assert content["next"] == "/reports"
 
 
 def test_no_message_is_flashed(host: Portal) -> None:

@@ -1,14 +1,17 @@
 """May a signed-in person stay? What the source says, within the stated time, and what an outage changes."""
 
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 
 import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import update
 
 from emolytics import create_app
+from emolytics import database as database_module
 from emolytics.schema import sessions
 from emolytics.testing import Person, new_person
 from tests import stand_ins
@@ -166,3 +169,73 @@ def test_a_fault_of_the_backend_is_an_outage(
 
     make_due(portal, confirmed_ago=3700)
     assert me(client) is None
+
+
+@contextmanager
+def locked(portal: Portal) -> Iterator[None]:
+    """Somebody holds SQLite's one lock for writing, and does not let go."""
+    with closing(sqlite3.connect(str(portal.core.database.url.database), isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+        other.execute("ROLLBACK")
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """For how many seconds each statement would have waited, the ordinary ones at most 20 ms in truth."""
+    asked: list[float] = []
+    plain = database_module._set_busy
+
+    def note(driver: sqlite3.Connection, seconds: float) -> None:
+        asked.append(seconds)
+        plain(driver, min(seconds, 0.02))
+
+    monkeypatch.setattr(database_module, "_set_busy", note)
+    return asked
+
+
+def test_a_locked_database_keeps_no_signed_in_request_waiting(
+    portal: Portal, client: FlaskClient, waits: list[float]
+) -> None:
+    make_due(portal)
+    with portal.core.database.transaction() as connection:
+        connection.execute(update(sessions).values(last_seen=sessions.c.last_seen - 61))
+
+    with locked(portal):
+        answers = [me(client) for _ in range(3)]
+
+    assert all(answers)
+    short, restored = waits  # once for all three requests: the touch and the later ones were not even tried
+    assert short < 0.1
+    assert restored == database_module._BUSY_SECONDS
+
+
+def test_it_is_tried_again_when_the_pause_is_over(
+    portal: Portal,
+    client: FlaskClient,
+    directory: Directory,
+    grace: Person,
+    waits: list[float],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(database_module, "_PAUSE_SECONDS", 0)
+    make_due(portal)
+    with locked(portal):
+        assert me(client)
+    directory.disable(grace)
+
+    assert me(client) is None
+
+
+def test_a_database_that_only_reads_is_an_outage_after_the_grace_period(
+    portal: Portal, client: FlaskClient, waits: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A session that nobody confirms any more does not go on, and nobody is called a stranger for it."""
+    monkeypatch.setattr(database_module, "_PAUSE_SECONDS", 0)
+    make_due(portal, confirmed_ago=3700)
+
+    with locked(portal):
+        status = client.get("/me").status_code
+
+    assert status == 503
+    assert me(client)
