@@ -56,10 +56,7 @@ class Database:
         self._begin = _BEGIN[self.engine.dialect.name]
         self._here = threading.local()
         self._parents: list[Pool] = []
-<<<<<<< HEAD
-=======
         self._pause_ends = 0.0
->>>>>>> r1
         renew_after_fork(self)
 
     @contextmanager

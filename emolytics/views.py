@@ -28,12 +28,8 @@ from emolytics.forms import (
     require_same_origin,
     require_whole_body,
 )
-<<<<<<< HEAD
-from emolytics.sign_in import Refusal, Refused, SignedIn
-=======
 from emolytics.loaders import closed
-from emolytics.sign_in import Refused, SignedIn
->>>>>>> r1
+from emolytics.sign_in import Refusal, Refused, SignedIn
 from emolytics.user import User
 from emolytics.visitor import client
 

@@ -18,11 +18,7 @@ import os, signal, sys
 from emolytics import create_app
 
 app = create_app({
-<<<<<<< HEAD
-    "emolytics": {"database": sys.argv[1], "secret_key": "a-s3cret-of-th1s-test-0123456789-xyz", "hashing": {"cost": 4}},
-=======
     "emolytics": {"database": sys.argv[1], "secret_key": "a-s3cret-of-th1s-test-0123456789", "hashing": {"cost": 4}},
->>>>>>> r1
     "backends": {"local": {"type": "local"}},
 })
 core = app.extensions["emolytics"]

@@ -18,6 +18,8 @@ _FOREVER_389 = "19700101000000Z"
 
 # MS-ADTS 2.2.16 and 3.1.1.4.5.17
 _ACCOUNT_DISABLED, _LOCKED_OUT, _PASSWORD_EXPIRED = 0x2, 0x10, 0x800000
+# "password never expires" and "smart card required": no change is ever asked for, whatever pwdLastSet says
+_PASSWORD_STAYS = 0x10000 | 0x40000
 
 ReadPolicy = Callable[[str], Entry | None]
 Standing = tuple[Reason, str] | None
@@ -46,7 +48,7 @@ def _active_directory(entry: Entry, now: datetime) -> Standing:
         return Reason.DISABLED, "accountExpires is past"
     if computed & _LOCKED_OUT:
         return Reason.LOCKED, "msDS-User-Account-Control-Computed: locked out"
-    if _number(entry, "pwdLastSet") == 0:
+    if _number(entry, "pwdLastSet") == 0 and not control & _PASSWORD_STAYS:
         return Reason.MUST_CHANGE, "pwdLastSet is 0"
     if computed & _PASSWORD_EXPIRED:
         return Reason.PASSWORD_EXPIRED, "msDS-User-Account-Control-Computed: password expired"

@@ -50,6 +50,8 @@ def test_an_entry_that_shows_nothing_may_stay(flavor: Flavor) -> None:
         ({"msDS-User-Account-Control-Computed": "16"}, Reason.LOCKED),
         ({"msDS-User-Account-Control-Computed": "8388608"}, Reason.PASSWORD_EXPIRED),
         ({"pwdLastSet": "0", "msDS-User-Account-Control-Computed": "8388608"}, Reason.MUST_CHANGE),
+        ({"pwdLastSet": "0", "userAccountControl": str(0x200 | 0x10000)}, None),
+        ({"pwdLastSet": "0", "userAccountControl": str(0x200 | 0x40000)}, None),
         ({"pwdLastSet": filetime(-1)}, None),
         ({"userAccountControl": "not a number"}, None),
     ],
