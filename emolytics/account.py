@@ -100,7 +100,7 @@ def _change(store: KeepsAccounts, current: str, new: str) -> Wrong | None:
         sentence = "There were too many attempts. Please wait a while."
         return Wrong("current_password", sentence, "too_many_attempts", 429, ticket.retry_after)
     try:
-        denied = store.change_password(current_user.subject, current, new)
+        denied = store.change_password(current_user.subject, current, new, _end_others_and_record)
     except PasswordRefused as refused:
         core().throttle.give_back(ticket)
         return Wrong("new_password", str(refused), "invalid_request", 400)
@@ -112,10 +112,14 @@ def _change(store: KeepsAccounts, current: str, new: str) -> Wrong | None:
         core().audit.note(_record(Event.DENIED, denied.reason))
         return Wrong("current_password", "This is not your current password.", "invalid_credentials", 403)
     core().throttle.give_back(ticket)
+    return None
+
+
+def _end_others_and_record() -> None:
+    """What stands or falls together with a new password: every other session ends, and the trail says so."""
     with core().database.transaction() as connection:
         core().sessions.end(connection, current_user.id, keep=current_user.session_id)
         core().audit.within(connection, _record(Event.PASSWORD_CHANGED))
-    return None
 
 
 def _end_sessions(only: int | None = None) -> int:

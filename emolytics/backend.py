@@ -4,7 +4,7 @@ A backend is opened once per process from its table in the settings and shared b
 no state of an attempt. It answers with an `Outcome` or raises `BackendUnavailable`, and nothing else.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
@@ -85,15 +85,25 @@ class ReceivesLogout(Backend, Protocol):
 
 @runtime_checkable
 class KeepsAccounts(Backend, Protocol):
-    """Keeps accounts of its own, which people and operators may change here."""
+    """Keeps accounts of its own, which people and operators may change here.
 
-    def add_account(self, account: Identity, password: str) -> Identity:
+    `then` is what the core has to do together with the change: called once it is made, within its transaction
+    where the backend writes to the core's database. If it raises, the change is not made.
+    """
+
+    issuer: str
+
+    def add_account(
+        self, account: Identity, password: str, then: Callable[[Identity], None] = ...
+    ) -> Identity:
         """Create it; the result has issuer and subject. Raises `PasswordRefused`, `InvalidName`."""
 
-    def set_password(self, subject: str, password: str) -> None:
+    def set_password(self, subject: str, password: str, then: Callable[[], None] = ...) -> None:
         """An operator's reset. Raises `PasswordRefused`."""
 
-    def change_password(self, subject: str, current: str, new: str) -> Denied | None:
+    def change_password(
+        self, subject: str, current: str, new: str, then: Callable[[], None] = ...
+    ) -> Denied | None:
         """The person's own change; None when done. Raises `PasswordRefused`."""
 
     def remove_account(self, subject: str) -> None:
@@ -106,6 +116,11 @@ class DatesCredentials(Backend, Protocol):
 
     def credential_epoch(self, username: str) -> str:
         """A text that is another one as soon as the account's credential is; "" for a name without an account."""
+
+    def is_current(self, subject: str, epoch: str) -> bool:
+        """Whether the account still has the credential of that epoch. Called within the transaction that lets the
+        person in; a change of the credential waits for its end, so that it finds the session that it has to end.
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,22 @@
 """Puts the parts together, once per process, from the settings. Knows no Flask."""
 
+import logging
 import re
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
+from sqlalchemy import select
 
 from emolytics.audit import Audit
-from emolytics.backend import Context, IssuesTokens, PasswordBackend, RedirectBackend, RequestBackend
+from emolytics.backend import (
+    Context,
+    DatesCredentials,
+    IssuesTokens,
+    PasswordBackend,
+    RedirectBackend,
+    RequestBackend,
+)
 from emolytics.basic import Basic
 from emolytics.chain import Chain, Link
 from emolytics.database import Database
@@ -16,12 +25,15 @@ from emolytics.passwords import PasswordPolicy
 from emolytics.pending import PendingSignIns
 from emolytics.registry import close_backends, open_backends
 from emolytics.revalidation import Revalidation
+from emolytics.schema import local_accounts
 from emolytics.sealing import Sealer
 from emolytics.sessions import Sessions
 from emolytics.settings import Settings
 from emolytics.sign_in import SignIn
 from emolytics.throttle import Throttle
 from emolytics.users import Users
+
+log = logging.getLogger(__name__)
 
 _LABELS = {"local": "Local account", "token": "API token"}
 _ICONS = {"ldap": "directory.svg", "oauth": "openid.svg"}
@@ -39,7 +51,11 @@ class Core:
         self._options = {configured.name: configured.options for configured in settings.backends}
         self.database = Database(settings.database.get_secret_value())
         self.policy = PasswordPolicy(settings.passwords.minimum_length, _context_words(settings))
-        self.hasher = Hasher(cost=settings.hashing.cost, concurrency=settings.hashing.concurrency)
+        self.hasher = Hasher(
+            cost=settings.hashing.cost,
+            concurrency=settings.hashing.concurrency,
+            places=settings.hashing.places,
+        )
         self.audit = Audit(self.database)
         self.users = Users(self.database)
         self.sealer = Sealer(keys)
@@ -56,10 +72,13 @@ class Core:
             self.sessions,
             self.throttle,
             self.audit,
+            {name: one for name, one in self.backends.items() if isinstance(one, DatesCredentials)},
         )
         self.basic = self._basic()
 
         self.revalidation = Revalidation(settings, self.database, self.sessions, self.audit, self.backends)
+
+        _warn_of_what_waits(settings)
 
     def _context(self, name: str) -> Context:
         return Context(
@@ -90,6 +109,11 @@ class Core:
         """The backend that makes API tokens, if the settings have one."""
         return next((one for one in self.backends.values() if isinstance(one, IssuesTokens)), None)
 
+    def keeps_locally(self, issuer: str, subject: str) -> bool:
+        """Whether the table of local accounts holds this one, whichever backends are on."""
+        mine = (local_accounts.c.issuer == issuer) & (local_accounts.c.subject == subject)
+        return self.database.fetch_one(select(local_accounts.c.subject).where(mine), {}) is not None
+
     def label(self, backend: str) -> str:
         """What people are told the backend's name is."""
         options = self._options.get(backend)
@@ -117,6 +141,15 @@ class Core:
         close_backends(self._opened)
         self.hasher.close()
         self.database.close()
+
+
+def _warn_of_what_waits(settings: Settings) -> None:
+    """Settings that are understood and not acted on yet must not look as if they were."""
+    if settings.limits.storage.get_secret_value() != "database":
+        log.warning("limits.storage: Redis is not used yet; the counts are kept in the database")
+    for each in settings.backends:
+        if each.options.link_by_email:
+            log.warning("backends.%s.link_by_email: not done yet; nobody is linked", each.name)
 
 
 def _context_words(settings: Settings) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ request of a signed-in person is exactly that). What writes opens a transaction 
 
 import logging
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,6 +49,7 @@ class Database:
         self.url = make_url(url)
         self.engine = _create_engine(self.url)
         self._begin = _BEGIN[self.engine.dialect.name]
+        self._here = threading.local()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -57,16 +59,26 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
-        """All or nothing: committed at the end, rolled back on any exception. Raises `StoreUnavailable`."""
+        """All or nothing: committed at the end, rolled back on any exception. Raises `StoreUnavailable`.
+
+        One that a thread opens within another is part of that: what belongs together stands or falls together.
+        """
+        outer = self._open_here()
+        if outer is not None:
+            yield outer
+            return
         with _translated(), _twice(self._begun) as connection:
             waiting: list[Callable[[], None]] = []
             connection.info[_WAITING] = waiting
+            self._here.connection = connection
             try:
                 yield connection
                 connection.exec_driver_sql("COMMIT")
             except BaseException:
                 _roll_back(connection)
                 raise
+            finally:
+                self._here.connection = None
         for act in waiting:
             act()
 
@@ -77,6 +89,9 @@ class Database:
         is run again, and finds what the other left. So `work` may be called several times. Raises
         `StoreUnavailable`.
         """
+        outer = self._open_here()
+        if outer is not None:
+            return work(outer)
         for _ in range(_TRIES):
             try:
                 with self.transaction() as connection:
@@ -89,6 +104,11 @@ class Database:
         """One row or None. Raises `StoreUnavailable`."""
         with _translated():
             return _twice(lambda: self._first(statement, values))
+
+    def _open_here(self) -> Connection | None:
+        """The transaction that this thread has open, if it has one."""
+        connection: Connection | None = getattr(self._here, "connection", None)
+        return connection
 
     def _begun(self) -> Connection:
         connection = self.engine.connect()

@@ -31,6 +31,8 @@ _PLAIN = re.compile(r"\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53}")
 _DUMMY_SALT = "emolytics.dummy.salt.."
 _HIGHEST_COST = 16
 _NICE = 10
+# Each place holds a thread of the server: as many as leave a quarter of `run`'s sixteen for other pages.
+_PLACES = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ class Hasher:
     def __init__(self, *, cost: int = 12, concurrency: int = 0, places: int = 0) -> None:
         self.cost = cost
         self.concurrency = concurrency or max(1, (os.cpu_count() or 2) - 1)
-        self.places = places or max(12, 4 * self.concurrency)
+        self.places = places or _PLACES
         self._free = threading.BoundedSemaphore(self.places)
         self._pool = ThreadPoolExecutor(self.concurrency, "hashing", initializer=_lower_priority)
 

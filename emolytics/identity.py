@@ -50,12 +50,14 @@ class Authenticated:
 
     `retained` is what the backend will need later (a refresh token, say). The core keeps it encrypted on
     the server and hands it back unread, in the same type, to `revalidate` and `logout_url`.
-    `upstream_session` is the issuer's own name for its session (OpenID Connect's `sid`).
+    `credential_epoch` names the state of the credential that was checked, where the backend can tell
+    (`DatesCredentials`). `upstream_session` is the issuer's own name for its session (OpenID Connect's `sid`).
     """
 
     identity: Identity
     retained: Mapping[str, str] = field(default_factory=lambda: _NOTHING, repr=False)
     upstream_session: str = ""
+    credential_epoch: str = field(default="", repr=False, compare=False)
 
     def __bool__(self) -> Literal[True]:
         return True

@@ -133,6 +133,10 @@ class HashingSettings(Section):
     concurrency: Annotated[StrictInt, Field(ge=0, le=256)] = Field(
         0, description="Hashes computed at once; 0: as many as there are processors, less one."
     )
+    places: Annotated[StrictInt, Field(ge=0, le=1024)] = Field(
+        0,
+        description="Sign-ins that may be hashed or wait for it; one more gets 503. 0: three of four threads of `run`.",
+    )
 
 
 class PasswordSettings(Section):

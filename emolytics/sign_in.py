@@ -5,6 +5,7 @@ contract: throttle, backend, may this person enter, then one transaction that le
 """
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -12,6 +13,7 @@ from sqlalchemy import Connection
 
 from emolytics import roles
 from emolytics.audit import Audit, Client, Event, Record
+from emolytics.backend import DatesCredentials
 from emolytics.chain import Answer, Chain
 from emolytics.database import Database
 from emolytics.errors import InvalidName
@@ -90,6 +92,7 @@ class SignIn:
         sessions: Sessions,
         throttle: Throttle,
         audit: Audit,
+        dated: Mapping[str, DatesCredentials],
     ) -> None:
         self._settings = settings
         self._options = {configured.name: configured.options for configured in settings.backends}
@@ -99,6 +102,7 @@ class SignIn:
         self._sessions = sessions
         self._throttle = throttle
         self._audit = audit
+        self._dated = dated
         self._sweeper = Sweeper(database)
 
     def with_password(
@@ -209,6 +213,10 @@ class SignIn:
         if upstream and not fits(sessions.c.upstream_session, upstream):
             log.error("backend %s names its session by what cannot be kept", backend)
             return Refused(Refusal.ACCESS_DENIED)
+        dated = self._dated.get(backend)
+        if dated and not dated.is_current(outcome.identity.subject, outcome.credential_epoch):
+            # Changed, or the account is gone, since it was checked: whoever changed it meant this sign-in too.
+            return Refused(Refusal.INVALID_CREDENTIALS)
         person = self._provision(connection, backend, outcome.identity)
         if person is None:
             return Refused(Refusal.ACCESS_DENIED)

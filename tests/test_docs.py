@@ -6,12 +6,10 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
-import click
 import pytest
 
 import emolytics
 from emolytics.audit import Event
-from emolytics.commands import group
 from emolytics.identity import Reason
 from emolytics.settings import load_settings
 
@@ -85,25 +83,6 @@ def test_every_reason_has_its_meaning() -> None:
     told = first_cells((DOCS / "audit.md").read_text(), "Reasons")
 
     assert told[: len(Reason)] == [reason.value for reason in Reason]
-
-
-def commands(command: click.Command, name: str) -> Iterator[str]:
-    """The full names of all commands that do something."""
-    if isinstance(command, click.Group):
-        context = click.Context(command)
-        for each in command.list_commands(context):
-            found = command.get_command(context, each)
-            assert found is not None
-            yield from commands(found, f"{name} {each}")
-    else:
-        yield name
-
-
-def test_every_command_is_described() -> None:
-    page = (DOCS / "commands.md").read_text()
-
-    for name in commands(group, "emolytics"):
-        assert f"`{name}" in page, f"{name} is not in docs/commands.md"
 
 
 def test_the_application_of_the_readme_is_the_one_that_is_tested() -> None:

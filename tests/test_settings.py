@@ -70,7 +70,7 @@ def test_what_is_not_written_has_the_documented_default(write: Write, tmp_path: 
     assert settings.limits.storage.get_secret_value() == "database"
     assert (settings.limits.failures, settings.limits.address_failures) == (10, 100)
     assert settings.limits.window == timedelta(minutes=15)
-    assert settings.hashing.model_dump() == {"scheme": "bcrypt", "cost": 12, "concurrency": 0}
+    assert settings.hashing.model_dump() == {"scheme": "bcrypt", "cost": 12, "concurrency": 0, "places": 0}
     assert settings.passwords.model_dump() == {"minimum_length": 12, "context_words": ()}
     assert settings.roles == {}
 

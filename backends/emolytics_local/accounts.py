@@ -3,10 +3,11 @@
 import json
 import secrets
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Row, bindparam, delete, exc, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, exc, insert, select, update
 
 from emolytics.database import Database
 from emolytics.errors import InvalidName
@@ -21,6 +22,10 @@ _BY_NAME = select(table).where(
 _BY_SUBJECT = select(table).where(
     table.c.issuer == bindparam("issuer"), table.c.subject == bindparam("subject")
 )
+
+
+def nothing(*_: object) -> None:
+    """What there is to do together with a change, unless the core says otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +52,17 @@ class Accounts:
             return None
         return self._account(self._database.fetch_one(_BY_NAME, {"issuer": self._issuer, "key": key}))
 
-    def by_subject(self, subject: str) -> Account | None:
-        return self._account(
-            self._database.fetch_one(_BY_SUBJECT, {"issuer": self._issuer, "subject": subject})
-        )
+    def by_subject(self, subject: str, *, locked: bool = False) -> Account | None:
+        """The account; `locked`: as it is now, and stays until the transaction around this ends."""
+        values = {"issuer": self._issuer, "subject": subject}
+        if not locked:
+            return self._account(self._database.fetch_one(_BY_SUBJECT, values))
+        with self._database.transaction() as connection:
+            return self._account(connection.execute(_BY_SUBJECT.with_for_update(), values).first())
 
-    def add(self, account: Identity, password_hash: str) -> Identity:
+    def add(
+        self, account: Identity, password_hash: str, then: Callable[[Identity], None] = nothing
+    ) -> Identity:
         """Raises `InvalidName` for a name that is taken, and as `checked` does."""
         account, now = checked(account), int(time.time())
         name = account.username
@@ -68,16 +78,27 @@ class Accounts:
             "created_at": now,
             "changed_at": now,
         }
-        try:
-            with self._database.transaction() as connection:
-                connection.execute(insert(table), row)
-        except exc.IntegrityError:
-            raise InvalidName(f"there is an account named {name} already") from None
-        return _identity(self._issuer, row)
+        added = _identity(self._issuer, row)
 
-    def set_password(self, subject: str, new: str, *, instead_of: str | None = None) -> bool:
+        def work(connection: Connection) -> None:
+            try:
+                connection.execute(insert(table), row)
+            except exc.IntegrityError:
+                raise InvalidName(f"there is an account named {name} already") from None
+            then(added)
+
+        self._database.run(work)
+        return added
+
+    def set_password(
+        self, subject: str, new: str, then: Callable[[], None] = nothing, *, instead_of: str | None = None
+    ) -> bool:
         """Store the hash of another password; with `instead_of`, only if nobody stored another one meanwhile."""
-        return self._set_hash(subject, new, instead_of, must_change=False, changed_at=int(time.time()))
+        with self._database.transaction():
+            stored = self._set_hash(subject, new, instead_of, must_change=False, changed_at=int(time.time()))
+            if stored:
+                then()
+        return stored
 
     def upgrade(self, subject: str, new: str, *, instead_of: str | None) -> bool:
         """Store another hash of the same password, if it still is the same. True if it was."""

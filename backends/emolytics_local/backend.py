@@ -1,12 +1,12 @@
 """Checks passwords of local accounts, in the same time whatever was wrong."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from emolytics.backend import Context, Finding
 from emolytics.errors import BackendUnavailable, StoreUnavailable
 from emolytics.identity import Authenticated, Denied, Identity, Outcome, Reason
-from emolytics_local.accounts import Account, Accounts, checked
+from emolytics_local.accounts import Account, Accounts, checked, nothing
 
 
 class LocalBackend:
@@ -14,6 +14,7 @@ class LocalBackend:
 
     def __init__(self, context: Context, issuer: str) -> None:
         self.name = context.name
+        self.issuer = issuer
         self._accounts = Accounts(context.database, issuer)
         self._database = context.database
         self._hasher = context.hasher
@@ -28,8 +29,9 @@ class LocalBackend:
         subject = account.identity.subject
         if not verdict:
             return Denied(Reason.BAD_CREDENTIAL, "wrong password", subject=subject)
-        if verdict.replacement:
-            self._upgrade(account, verdict.replacement)
+        stored = account.password_hash or ""
+        if verdict.replacement and self._upgrade(account, verdict.replacement):
+            stored = verdict.replacement
         if account.must_change:
             return Denied(
                 Reason.MUST_CHANGE,
@@ -38,7 +40,7 @@ class LocalBackend:
                 credential_proven=True,
                 subject=subject,
             )
-        return Authenticated(account.identity)
+        return Authenticated(account.identity, credential_epoch=_epoch(stored, account.must_change))
 
     def revalidate(self, held: Authenticated) -> Outcome:
         try:
@@ -53,27 +55,36 @@ class LocalBackend:
         account = self._find(username)
         if account is None:
             return ""
-        return hashlib.sha256(f"{account.password_hash}\0{account.must_change}".encode()).hexdigest()
+        return _epoch(account.password_hash or "", account.must_change)
 
-    def add_account(self, account: Identity, password: str) -> Identity:
+    def is_current(self, subject: str, epoch: str) -> bool:
+        account = self._accounts.by_subject(subject, locked=True)
+        return account is not None and _epoch(account.password_hash or "", account.must_change) == epoch
+
+    def add_account(
+        self, account: Identity, password: str, then: Callable[[Identity], None] = nothing
+    ) -> Identity:
         account = checked(account)
         self._policy.check(password, about=_about(account))
-        return self._accounts.add(account, self._hasher.hash(password))
+        return self._accounts.add(account, self._hasher.hash(password), then)
 
-    def set_password(self, subject: str, password: str) -> None:
+    def set_password(self, subject: str, password: str, then: Callable[[], None] = nothing) -> None:
         account = self._accounts.by_subject(subject)
         if account is None:
             raise BackendUnavailable("the local account is gone")
         self._policy.check(password, about=_about(account.identity))
-        self._accounts.set_password(subject, self._hasher.hash(password))
+        self._accounts.set_password(subject, self._hasher.hash(password), then)
 
-    def change_password(self, subject: str, current: str, new: str) -> Denied | None:
+    def change_password(
+        self, subject: str, current: str, new: str, then: Callable[[], None] = nothing
+    ) -> Denied | None:
         account = self._accounts.by_subject(subject)
         if not self._hasher.verify(account.password_hash if account else None, current) or account is None:
             return Denied(Reason.BAD_CREDENTIAL, "wrong current password", subject=subject)
         self._policy.check(new, about=_about(account.identity))
         # Whoever shows a password that an operator has replaced meanwhile does not replace it again.
-        if not self._accounts.set_password(subject, self._hasher.hash(new), instead_of=account.password_hash):
+        hashed, known = self._hasher.hash(new), account.password_hash
+        if not self._accounts.set_password(subject, hashed, then, instead_of=known):
             return Denied(Reason.BAD_CREDENTIAL, "the password was changed meanwhile", subject=subject)
         return None
 
@@ -114,13 +125,19 @@ class LocalBackend:
         except StoreUnavailable as error:
             raise BackendUnavailable(str(error)) from error
 
-    def _upgrade(self, account: Account, replacement: str) -> None:
+    def _upgrade(self, account: Account, replacement: str) -> bool:
         try:
-            self._accounts.upgrade(account.identity.subject, replacement, instead_of=account.password_hash)
+            return self._accounts.upgrade(
+                account.identity.subject, replacement, instead_of=account.password_hash
+            )
         except StoreUnavailable:
-            return  # the old hash still serves; the next sign-in tries again
+            return False  # the old hash still serves; the next sign-in tries again
 
 
 def _about(account: Identity) -> tuple[str, ...]:
     """The words that a password of this person must not be made of."""
     return (account.username, account.display_name, account.email)
+
+
+def _epoch(password_hash: str, must_change: bool) -> str:
+    return hashlib.sha256(f"{password_hash}\0{must_change}".encode()).hexdigest()

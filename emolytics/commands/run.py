@@ -52,7 +52,7 @@ def command(ctx: click.Context, host: str, port: int, workers: int, threads: int
     """Serve the portal until SIGTERM or Ctrl-C."""
     _refuse_taken(host, port)
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-    settings = _shared_out(settings_of(ctx), workers)
+    settings = _shared_out(settings_of(ctx), workers, threads)
     logs.configure()
     with opened(ctx) as core:
         password = _first_account(core)
@@ -112,12 +112,12 @@ class _Server(BaseApplication):
             raise AppImportError(str(error)) from error
 
 
-def _shared_out(settings: Settings, workers: int) -> Settings:
-    """The processors are shared by the workers, and so are the hashing threads (one at least for each)."""
-    if settings.hashing.concurrency or workers == 1:
-        return settings
-    share = max(1, ((os.cpu_count() or 2) - 1) // workers)
-    hashing = settings.hashing.model_copy(update={"concurrency": share})
+def _shared_out(settings: Settings, workers: int, threads: int) -> Settings:
+    """The processors are shared by the workers; and of the threads of each, a quarter never waits for a hash."""
+    asked = settings.hashing
+    share = asked.concurrency or max(1, ((os.cpu_count() or 2) - 1) // workers)
+    places = min(asked.places or threads, threads * 3 // 4)
+    hashing = asked.model_copy(update={"concurrency": min(share, places), "places": places})
     return settings.model_copy(update={"hashing": hashing})
 
 
@@ -129,10 +129,9 @@ def _first_account(core: Core) -> str | None:
     password = "-".join(secrets.token_hex(3) for _ in range(4))
     wanted = Identity("", "", _FIRST_USER, "Administrator", groups=("admins",))
     try:
-        identity = store.add_account(wanted, password)
+        store.add_account(wanted, password, lambda made: enrol(core, backend, made, ("admin",)))
     except InvalidName:
         return None  # another start was faster, and prints it
-    enrol(core, backend, identity, ("admin",))
     return password
 
 

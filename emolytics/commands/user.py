@@ -59,9 +59,9 @@ def add(
         wanted = Identity("", "", name, display_name, email, groups=tuple(sorted(set(groups))))
         if core.users.find(name) is not None:
             raise Failure(f"there is a user named {name} already", "Choose another name.")
-        identity = store.add_account(wanted, read_password(password_stdin))
-        enrol(core, backend, identity, granted)
-    click.echo(f"Added {identity.username}.")
+        password = read_password(password_stdin)
+        added = store.add_account(wanted, password, lambda made: enrol(core, backend, made, granted))
+    click.echo(f"Added {added.username}.")
 
 
 @command.command()
@@ -123,12 +123,14 @@ def passwd(ctx: click.Context, name: str, password_stdin: bool) -> None:
     with opened(ctx) as core:
         row = find_user(core, name)
         store, subject = _local_identity(core, row.id, name)
-        store.set_password(subject, read_password(password_stdin))
-        with core.database.transaction() as connection:
-            core.sessions.end(connection, row.id)
-            core.audit.within(
-                connection, Record(Event.PASSWORD_CHANGED, username=row.username, user_id=row.id)
-            )
+
+        def tell() -> None:
+            with core.database.transaction() as connection:
+                core.sessions.end(connection, row.id)
+                record = Record(Event.PASSWORD_CHANGED, username=row.username, user_id=row.id)
+                core.audit.within(connection, record)
+
+        store.set_password(subject, read_password(password_stdin), tell)
     click.echo(f"The password of {name} is set, and all sessions have ended.")
 
 
@@ -161,11 +163,11 @@ def delete(ctx: click.Context, name: str, yes: bool) -> None:
         raise click.UsageError("Deleting cannot be undone. Say --yes if it is meant.")
     with opened(ctx) as core:
         row = find_user(core, name)
-        for identity in core.users.identities_of(row.id):
-            store = core.backends.get(identity.backend)
-            if isinstance(store, KeepsAccounts):
-                store.remove_account(identity.subject)
+        kept = [(_store_of(core, one), one.subject) for one in core.users.identities_of(row.id)]
         with core.database.transaction() as connection:
+            for store, subject in kept:
+                if store is not None:
+                    store.remove_account(subject)
             Users.delete(connection, row.id)
             core.audit.within(connection, Record(Event.USER_DELETED, username=row.username, user_id=row.id))
     click.echo(f"Deleted {name}.")
@@ -226,10 +228,27 @@ def _set_disabled(ctx: click.Context, name: str, disabled: bool) -> None:
 
 def _local_identity(core: Core, user_id: int, name: str) -> tuple[KeepsAccounts, str]:
     for identity in core.users.identities_of(user_id):
-        store = core.backends.get(identity.backend)
-        if isinstance(store, KeepsAccounts):
+        store = _store_of(core, identity)
+        if store is not None:
             return store, identity.subject
     raise Failure(f"{name} has no password here", "Change it where it is kept.")
+
+
+def _store_of(core: Core, identity: Any) -> KeepsAccounts | None:
+    """The store of this identity's account, found by issuer: a table of the settings may have been renamed.
+
+    None for an identity that is kept elsewhere; a failure where its store is switched off, for what it keeps
+    would outlive what is done here.
+    """
+    for backend in core.backends.values():
+        if isinstance(backend, KeepsAccounts) and backend.issuer == identity.issuer:
+            return backend
+    if core.keeps_locally(identity.issuer, identity.subject):
+        raise Failure(
+            f"the account of {identity.username} is kept under the issuer {identity.issuer}, which no backend has",
+            "Switch that backend on, with the same issuer, and do it again.",
+        )
+    return None
 
 
 def _as_dict(row: Any) -> dict[str, Any]:

@@ -1,9 +1,11 @@
 """Each preset against the metadata and claims that the provider's documentation gives."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import emolytics
 from emolytics.errors import BackendMisbehaved
 from emolytics.identity import Identity
 from emolytics_oauth.claims import Statement, identity_from, lacks
@@ -11,7 +13,7 @@ from emolytics_oauth.http_client import HttpClient
 from emolytics_oauth.presets import PRESETS
 from emolytics_oauth.provider import Provider
 from emolytics_oauth.settings import OauthSettings
-from tests.backends.oauth.relying_party import read_settings
+from tests.backends.oauth.relying_party import open_with, read_settings
 
 TENANT = "72f988bf-86f1-41af-91ab-2d7cd011db47"
 
@@ -206,6 +208,21 @@ def test_the_claims_make_the_identity(preset: str) -> None:
     assert {name: getattr(identity, name) for name in expected} == expected
     assert identity.display_name == id_token["name"]
     assert lacks(id_token, settings.claims) or not userinfo, "UserInfo is asked where it is needed"
+
+
+@pytest.mark.parametrize("preset", [*SHAPES, "github", ""])
+def test_the_button_shows_the_picture_of_the_preset(preset: str) -> None:
+    client = {"client_id": "id", "client_secret": "secret"}
+    if preset in SHAPES:
+        backend = open_with(settings_of(preset))
+    elif preset:
+        backend = open_with(read_settings(preset=preset, **client))
+    else:
+        backend = open_with(read_settings(issuer="https://id.example.com", **client))
+
+    assert backend.icon == f"{preset or 'openid'}.svg"
+    assert (Path(emolytics.__file__).parent / "static/icons" / backend.icon).is_file()
+    backend.close()
 
 
 def test_every_preset_has_a_name_for_its_button_and_a_shape_here() -> None:
