@@ -1,41 +1,48 @@
 """The part of `/account` about API tokens."""
 
-from flask import Response, abort, request, url_for
+from flask import Response, abort, jsonify, request, url_for
 from flask_login import current_user
 
 from emolytics.account import account_page
 from emolytics.account_tokens import TokenForm, token_part
-from emolytics.answers import see_other
+from emolytics.answers import done, error, wants_json
 from emolytics.audit import Event, Record
 from emolytics.backend import IssuesTokens
-from emolytics.forms import require_csrf
-from emolytics.views import blueprint, core
+from emolytics.forms import InvalidRequest, once_each
+from emolytics.times import iso
+from emolytics.views import blueprint, core, require_own_page
 from emolytics.visitor import client
 
 
 @blueprint.post("/account/tokens")
 def create_token() -> Response:
     """Make a token; this answer is the only one that ever holds its secret."""
-    require_csrf()
+    require_own_page()
+    once_each(request.form)
     issuer, form = _issuer(), _checked(request.form.get("name", ""), request.form.get("days", ""))
     if form.errors or current_user.identity_id is None:
+        if wants_json():
+            return error("invalid_request", message=next(iter(form.errors.values()), ""))
         return account_page(status=400, parts=token_part(issuer, current_user.id, form))
     made = issuer.create_token(current_user.id, current_user.identity_id, form.name, int(form.days))
     core().audit.note(_record(Event.TOKEN_CREATED, made.id, made.name))
+    if wants_json():
+        return jsonify(id=made.id, name=made.name, secret=made.secret, expires=iso(made.expires_at))
     return account_page(parts=token_part(issuer, current_user.id, new_token=made))
 
 
 @blueprint.post("/account/tokens/revoke")
 def revoke_token() -> Response:
     """End one of my own tokens; a number of somebody else's ends nothing (ASVS 8.2.2)."""
-    require_csrf()
+    once_each(request.form)
+    require_own_page()
     number = request.form.get("token", "")
     if not (number.isascii() and number.isdigit() and len(number) <= 18):
-        abort(400)
+        raise InvalidRequest("this is no number of a token")
     if not _issuer().revoke_token(int(number), current_user.id):
         abort(404)
     core().audit.note(_record(Event.TOKEN_REVOKED, int(number), ""))
-    return see_other(url_for("emolytics.account", done="token"))
+    return done(url_for("emolytics.account", done="token"))
 
 
 def _issuer() -> IssuesTokens:

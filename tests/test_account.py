@@ -420,3 +420,79 @@ def test_a_script_of_the_page_may_end_sessions_too(portal: Portal) -> None:
 
 def test_the_notice_is_one_of_ours(portal: Portal) -> None:
     assert "<script>" not in portal.signed_in().get("/account?done=<script>x</script>").text
+
+
+# The tokens
+
+TOKENS = {"local": {"type": "local"}, "tokens": {"type": "token"}}
+
+
+@pytest.fixture
+def with_tokens(make_portal: Callable[..., Portal]) -> Portal:
+    portal = make_portal(backends=TOKENS)
+    portal.add_user("ada")
+    portal.add_user("bob")
+    return portal
+
+
+def test_a_script_makes_and_ends_a_token(with_tokens: Portal) -> None:
+    client, asked = with_tokens.signed_in(), JSON | {"Origin": "http://localhost"}
+
+    made = client.post("/account/tokens", data={"name": "nightly", "days": "7"}, headers=asked).get_json()
+    use = {"Authorization": f"Bearer {made['secret']}"}
+    before = with_tokens.client().get("/me", headers=use).status_code
+    ended = client.post("/account/tokens/revoke", data={"token": str(made["id"])}, headers=asked)
+
+    assert set(made) == {"id", "name", "secret", "expires"}
+    assert before == 200
+    assert ended.get_json() == {"location": "/account?done=token"}
+    assert with_tokens.client().get("/me", headers=use).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "fields", [{"name": "", "days": "7"}, {"name": "x", "days": "0"}, {"name": "a\nb", "days": "7"}]
+)
+def test_a_token_without_a_name_or_an_end_is_not_made(with_tokens: Portal, fields: dict[str, str]) -> None:
+    client, asked = with_tokens.signed_in(), JSON | {"Origin": "http://localhost"}
+
+    page = post(client, "/account/tokens", **fields)
+    program = client.post("/account/tokens", data=fields, headers=asked)
+
+    assert (page.status_code, program.status_code) == (400, 400)
+    assert program.get_json()["error"] == "invalid_request"
+    assert "You have no tokens." in client.get("/account").text
+
+
+def test_somebody_elses_token_is_not_there_for_me(with_tokens: Portal) -> None:
+    """ASVS 8.2.2."""
+    bob, asked = with_tokens.signed_in("bob"), JSON | {"Origin": "http://localhost"}
+    made = bob.post("/account/tokens", data={"name": "x", "days": "7"}, headers=asked).get_json()
+
+    answers = [
+        post(with_tokens.signed_in("ada"), "/account/tokens/revoke", token=number)
+        for number in (str(made["id"]), "x", "")
+    ]
+
+    assert [answer.status_code for answer in answers] == [404, 400, 400]
+    assert (
+        with_tokens.client().get("/me", headers={"Authorization": f"Bearer {made['secret']}"}).status_code
+        == 200
+    )
+
+
+def test_a_token_makes_no_tokens(with_tokens: Portal) -> None:
+    """Whoever steals one must not outlive it."""
+    asked = JSON | {"Origin": "http://localhost"}
+    made = (
+        with_tokens.signed_in()
+        .post("/account/tokens", data={"name": "x", "days": "7"}, headers=asked)
+        .get_json()
+    )
+
+    response = with_tokens.client().post(
+        "/account/tokens",
+        data={"name": "y", "days": "7"},
+        headers=asked | {"Authorization": f"Bearer {made['secret']}"},
+    )
+
+    assert response.status_code == 404

@@ -790,6 +790,36 @@ def test_a_database_that_was_replaced_is_opened_anew(impatient: Portal) -> None:
     expect_sign_in_works(impatient)
 
 
+NASTY = (
+    "a\0b",
+    "\ud800",
+    "\udfff\ud800",
+    "x" * 5000,
+    "👩‍🚀" * 64,
+    "\u0130",
+    "a\r\nb",
+    "\uffff",
+    "'; --",
+    "\\",
+    "%",
+)
+
+
+def test_every_database_takes_what_is_typed(any_portal: Portal) -> None:
+    """They differ in what they store: NUL, half characters, characters of four bytes, long texts."""
+    client = any_portal.client()
+
+    statuses = {sign_in_json(client, nasty, nasty, remember=True).status_code for nasty in NASTY}
+    page = client.get("/login", headers={"User-Agent": "👩".encode().decode("latin-1")})
+
+    assert (statuses, page.status_code) == ({401}, 200)
+    expect_sign_in_works(any_portal)
+    client = any_portal.signed_in(remember="1")
+    assert client.get("/account").status_code == 200
+    assert post(client, "/account/sessions/end-others").status_code == 303
+    assert post(client, "/logout").status_code == 303
+
+
 def me_or_outage(client: FlaskClient) -> Mapping[str, Any] | None:
     response = client.get("/me")
     return response.get_json() if response.status_code == 200 else None
