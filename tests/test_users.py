@@ -261,11 +261,15 @@ class TestWhatIsKept:
             return  # every transaction holds the one lock there is
         taken = select(users.c.id).where(users.c.id == user_id).with_for_update(nowait=True)
 
+        def take() -> None:
+            with database.transaction() as disabling:
+                disabling.execute(taken)
+
         with database.transaction() as signing_in:
             assert _known(signing_in, ADA)
 
-            with pytest.raises(StoreUnavailable), database.transaction() as disabling:
-                disabling.execute(taken)
+            with ThreadPoolExecutor(1) as another, pytest.raises(StoreUnavailable):
+                another.submit(take).result()
 
         with database.transaction() as later:
             assert later.execute(taken).scalar_one() == user_id
