@@ -59,14 +59,18 @@ class Server:
         self._refused_until = 0.0
         self._refused_pause = _REFUSED_PAUSE
 
-    def available(self) -> bool:
+    def available(self, purpose: Purpose) -> bool:
         """Whether to ask it now. A refused service account is tried again seldom, by one visitor at a time:
-        each try counts as a wrong password there."""
+        each try counts as a wrong password there. What is no matter for that account goes on meanwhile."""
         with self._lock:
-            if isinstance(self.trouble, ServiceAccountRefused) and time.monotonic() >= self._refused_until:
-                self._refused_until = time.monotonic() + _REFUSED_PAUSE
+            if not isinstance(self.trouble, ServiceAccountRefused):
+                return self.trouble is None
+            if purpose is Purpose.BIND:
                 return True
-            return self.trouble is None
+            due = time.monotonic() >= self._refused_until
+            if due:
+                self._refused_until = time.monotonic() + _REFUSED_PAUSE
+            return due
 
     @property
     def fails_quickly(self) -> bool:
@@ -86,7 +90,8 @@ class Server:
             pool.empty()
             with pool.link(deadline) as link:
                 answer = request(link)
-        self._well()
+        if purpose is Purpose.SEARCH or not isinstance(self.trouble, ServiceAccountRefused):
+            self._well()
         return answer
 
     def shut(self, trouble: BackendUnavailable) -> None:
@@ -137,6 +142,9 @@ class Server:
                 if not isinstance(trouble, Overloaded):
                     self.trouble = trouble
                 pause = min(2 * pause, _SLOWEST_LOOK)
+            except Exception:
+                # Nobody else looks after this server: whatever happened, the next look is what mends it.
+                log.exception("a look at %s failed", self.endpoint.url)
             else:
                 self._well()
                 return
@@ -169,7 +177,7 @@ class Servers:
 
         A bind that timed out is not repeated: a slow server may yet count it as a wrong password.
         """
-        well = [server for server in self._servers if server.available()]
+        well = [server for server in self._servers if server.available(purpose)]
         # where none is well, a refusal is so quickly had again that it may as well be asked for
         well = well or [server for server in self._servers if server.fails_quickly]
         trouble: BackendUnavailable | None = None

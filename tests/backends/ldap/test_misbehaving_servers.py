@@ -272,6 +272,30 @@ def test_a_refused_service_account_is_not_tried_by_every_visitor(
     assert len(server.binds) == 1
 
 
+def test_a_refused_service_account_that_was_mended_serves_direct_binds_again(
+    open_to: Callable[..., LdapBackend], server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The person's own bind is none of the service account's tries, and says nothing about that account."""
+    monkeypatch.setattr("emolytics_ldap.servers._REFUSED_PAUSE", 0.2)
+
+    def refuse_service(request: Request) -> bytes | None:
+        if b"cn=portal" in request.body:
+            return message(request.number, done(0x61, 49))
+        return well(request)
+
+    server.script = on(BIND, refuse_service)
+    backend = open_to(server, user_dn="uid={username},dc=x")
+    for _ in range(5):
+        with pytest.raises(BackendUnavailable):
+            backend.authenticate("alice", "right")
+    tries = len([name for name, _ in server.binds if b"portal" in name])
+
+    server.script = well
+
+    assert tries == 1
+    wait_until(lambda: _recovered(backend))
+
+
 @pytest.mark.parametrize("password", ["", "\0", "right\0", "\ud800"])
 def test_no_bind_without_a_password_ever_leaves(
     open_to: Callable[..., LdapBackend], server: ScriptedServer, password: str
