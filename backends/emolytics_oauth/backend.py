@@ -42,7 +42,7 @@ class OauthBackend:
     @property
     def icon(self) -> str:
         """The drawing for the button; the core has one for each preset, and one for any other provider."""
-        return f"{self.settings.preset}.svg" if self.settings.preset else ""
+        return f"{self.settings.preset or 'openid'}.svg"
 
     @property
     def available(self) -> bool:
