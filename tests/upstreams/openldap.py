@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
 
+from ldap3.core.exceptions import LDAPNoSuchObjectResult
 from ldap3.utils.dn import escape_rdn
 
 from tests.upstreams import people
@@ -120,8 +121,11 @@ class OpenLDAP(Directory):
         wait_until(lambda: self.change_number() == provider.change_number(), "the replica is up to date")
 
     def change_number(self) -> list[bytes]:
-        """The newest change that this server holds."""
-        found = self.search(BASE, f"(entryDN={BASE})", "contextCSN")
+        """The newest change that this server holds; none on a replica that has not even its base yet."""
+        try:
+            found = self.search(BASE, f"(entryDN={BASE})", "contextCSN")
+        except LDAPNoSuchObjectResult:
+            return []
         return found[0]["contextCSN"] if found else []
 
     @contextmanager
