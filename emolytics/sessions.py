@@ -1,18 +1,17 @@
 """Sessions are rows. The cookie holds a random name; the row decides, at every request, on every worker."""
 
 import hashlib
-import json
 import secrets
 import time
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
 
 from emolytics.audit import Client
 from emolytics.database import Database
-from emolytics.identity import Authenticated, Identity
+from emolytics.identity import Authenticated
+from emolytics.people import IDENTITY_COLUMNS, USER_COLUMNS, identity_of, user_of
 from emolytics.schema import fit, fits, identities, sessions, users
 from emolytics.sealing import Sealer
 from emolytics.settings import SessionSettings
@@ -29,18 +28,8 @@ _LOAD = (
         sessions.c.last_seen,
         sessions.c.remembered,
         sessions.c.auth_time,
-        sessions.c.identity_id,
         sessions.c.revalidate_at,
-        users.c.id.label("user_id"),
-        users.c.username,
-        users.c.display_name,
-        users.c.email,
-        users.c.disabled,
-        users.c.roles,
-        identities.c.backend,
-        identities.c.issuer,
-        identities.c.subject,
-        identities.c.groups,
+        *USER_COLUMNS,
     )
     .join_from(sessions, users, sessions.c.user_id == users.c.id)
     .join(identities, sessions.c.identity_id == identities.c.id)
@@ -53,13 +42,7 @@ _HELD = (
         sessions.c.retained,
         sessions.c.upstream_session,
         sessions.c.confirmed_at,
-        identities.c.issuer,
-        identities.c.subject,
-        identities.c.username,
-        identities.c.email,
-        identities.c.email_verified,
-        identities.c.groups,
-        users.c.display_name,
+        *IDENTITY_COLUMNS,
     )
     .join_from(sessions, users, sessions.c.user_id == users.c.id)
     .join(identities, sessions.c.identity_id == identities.c.id)
@@ -134,7 +117,8 @@ class Sessions:
         # A remembered session is meant to lie idle; its own end still holds.
         if not row.remembered and row.last_seen + self._idle <= now:
             return None
-        return Loaded(_user(row, token), row.last_seen + TOUCH_EVERY <= now, row.revalidate_at <= now)
+        user = user_of(row, auth_time=row.auth_time, session_id=row.id, session_token=token)
+        return Loaded(user, row.last_seen + TOUCH_EVERY <= now, row.revalidate_at <= now)
 
     def touch(self, session_id: int) -> None:
         """Note that the session was used; at most one write a minute, whoever comes first.
@@ -150,17 +134,8 @@ class Sessions:
         row = self._database.fetch_one(_HELD, {"session_id": session_id})
         if row is None:
             return None
-        identity = Identity(
-            row.issuer,
-            row.subject,
-            row.username,
-            row.display_name,
-            row.email,
-            row.email_verified,
-            tuple(json.loads(row.groups)),
-        )
         retained = self._sealer.open(row.retained) if row.retained else {}
-        return Held(Authenticated(identity, retained or {}, row.upstream_session), row.confirmed_at)
+        return Held(Authenticated(identity_of(row), retained or {}, row.upstream_session), row.confirmed_at)
 
     def claim_revalidation(self, session_id: int, lease: int) -> bool:
         """Whether this request is the one that revalidates: of all that come at once, one (single flight).
@@ -229,30 +204,6 @@ class Sessions:
         if upstream_session:
             doomed = doomed.where(sessions.c.upstream_session == upstream_session)
         return connection.execute(doomed).rowcount
-
-
-@lru_cache(maxsize=1024)
-def _texts(stored: str) -> tuple[str, ...]:
-    """Many people have the same few roles and groups, and each of them asks again and again."""
-    return tuple(json.loads(stored))
-
-
-def _user(row: Any, token: str) -> User:
-    return User(
-        id=row.user_id,
-        username=row.username,
-        display_name=row.display_name or row.username,
-        email=row.email,
-        backend=row.backend,
-        subject=row.subject,
-        issuer=row.issuer,
-        groups=_texts(row.groups),
-        roles=_texts(row.roles),
-        auth_time=row.auth_time,
-        session_id=row.id,
-        identity_id=row.identity_id,
-        session_token=token,
-    )
 
 
 def _hash(token: str) -> str:

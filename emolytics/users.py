@@ -14,6 +14,7 @@ from emolytics.database import Database
 from emolytics.errors import InvalidName
 from emolytics.identity import Identity
 from emolytics.names import canonical, prepare
+from emolytics.people import USER_COLUMNS, user_of
 from emolytics.schema import fit, fits, identities, users
 from emolytics.user import User
 
@@ -22,17 +23,7 @@ log = logging.getLogger(__name__)
 _SUFFIXES = 100
 
 _BY_IDENTITY = (
-    select(
-        users.c.id.label("user_id"),
-        users.c.username,
-        users.c.display_name,
-        users.c.email,
-        users.c.disabled,
-        users.c.roles,
-        identities.c.id.label("identity_id"),
-        identities.c.backend,
-        identities.c.groups,
-    )
+    select(*USER_COLUMNS)
     .join_from(identities, users, identities.c.user_id == users.c.id)
     .where(identities.c.issuer == bindparam("issuer"), identities.c.subject == bindparam("subject"))
 )
@@ -70,19 +61,7 @@ class Users:
         row = self._database.fetch_one(_BY_IDENTITY, {"issuer": identity.issuer, "subject": identity.subject})
         if row is None or row.disabled:
             return None
-        return User(
-            id=row.user_id,
-            username=row.username,
-            display_name=row.display_name or row.username,
-            email=row.email,
-            backend=row.backend,
-            subject=identity.subject,
-            issuer=identity.issuer,
-            groups=tuple(json.loads(row.groups)),
-            roles=tuple(json.loads(row.roles)),
-            auth_time=int(time.time()),
-            identity_id=row.identity_id,
-        )
+        return user_of(row, auth_time=int(time.time()))
 
     def any_exist(self) -> bool:
         return self._database.fetch_one(select(users.c.id).limit(1), {}) is not None

@@ -8,7 +8,8 @@ from datetime import timedelta
 from emolytics.backend import ApiToken, Context, NewToken
 from emolytics.errors import BackendUnavailable, StoreUnavailable
 from emolytics.identity import Authenticated, Denied, Outcome, Reason
-from emolytics_token.tokens import PREFIX, Tokens, identity_of
+from emolytics.people import identity_of
+from emolytics_token.tokens import PREFIX, Tokens
 
 log = logging.getLogger(__name__)
 

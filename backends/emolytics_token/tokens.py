@@ -6,7 +6,6 @@ input is random, so one unsalted SHA-256 is enough, and a request with a token c
 """
 
 import hashlib
-import json
 import re
 import secrets
 import time
@@ -17,7 +16,7 @@ from typing import Any
 from sqlalchemy import Row, bindparam, delete, insert, select, update
 
 from emolytics.database import Database
-from emolytics.identity import Identity
+from emolytics.people import IDENTITY_COLUMNS
 from emolytics.schema import api_tokens as table
 from emolytics.schema import identities, users
 
@@ -31,13 +30,7 @@ _BY_HASH = (
         table.c.expires_at,
         table.c.last_used_at,
         users.c.disabled,
-        users.c.display_name,
-        identities.c.issuer,
-        identities.c.subject,
-        identities.c.username,
-        identities.c.email,
-        identities.c.email_verified,
-        identities.c.groups,
+        *IDENTITY_COLUMNS,
     )
     .join_from(table, users, table.c.user_id == users.c.id)
     .join(identities, table.c.identity_id == identities.c.id)
@@ -97,19 +90,6 @@ class Tokens:
             doomed = doomed.where(table.c.user_id == user_id)
         with self._database.transaction() as connection:
             return connection.execute(doomed).rowcount == 1
-
-
-def identity_of(row: Row[Any]) -> Identity:
-    """The identity that the token's owner had when it was made, as it is known now."""
-    return Identity(
-        row.issuer,
-        row.subject,
-        row.username,
-        row.display_name,
-        row.email,
-        row.email_verified,
-        tuple(json.loads(row.groups)),
-    )
 
 
 def _hash(secret: str) -> str:
