@@ -13,6 +13,7 @@ from emolytics.backend import KeepsAccounts
 from emolytics.errors import BackendUnavailable, PasswordRefused
 from emolytics.forms import CSRF_FIELD, InvalidRequest, PasswordForm, sent_fields
 from emolytics.identity import Denied
+from emolytics.linking import Way
 from emolytics.sign_in import account_key
 from emolytics.throttle import TooMany
 from emolytics.times import in_words, iso
@@ -24,6 +25,8 @@ _NOTICES = {
     "session": "That session has ended.",
     "token": "That token has ended.",
     "sessions": "All other sessions have ended.",
+    "linked": "It is linked: you can sign in here with it from now on.",
+    "unlinked": "It is unlinked, and its sessions and tokens have ended.",
 }
 
 
@@ -165,7 +168,7 @@ def account_page(
         error=text,
         identities=_identities(),
         sessions=_sessions(),
-        linkable=[],
+        linkable=_linkable(),
         password_form={"errors": form.sentences() if form else {}} if keeps else None,
         password_rules=f"At least {core().policy.minimum_length} characters. A few unrelated words make a good one.",
         password_elsewhere=f"Your password is kept by {label}; please change it there.",
@@ -175,7 +178,7 @@ def account_page(
 
 def _kept_here() -> dict[str, Any]:
     """What the page lists, for programs."""
-    told = ("backend", "username", "issuer", "subject")
+    told = ("backend", "username", "issuer", "subject", "removable")
     return {
         "identities": [{"id": each["ref"]} | {key: each[key] for key in told} for each in _identities()],
         "sessions": [
@@ -194,14 +197,32 @@ def _kept_here() -> dict[str, Any]:
 
 
 def _identities() -> list[dict[str, Any]]:
-    return [_identity(row) for row in core().users.identities_of(current_user.id)]
+    return [_identity(way) for way in core().linking.ways(current_user.id)]
+
+
+def _linkable() -> list[dict[str, Any]]:
+    """What could be linked; nothing for a request without a session, which may link nothing."""
+    if current_user.session_id is None:
+        return []
+    providers = {each["name"]: each for each in core().providers()}
+    return [
+        {
+            "name": each.name,
+            "label": core().label(each.name),
+            "icon": core().icon(each.name),
+            "available": True,
+        }
+        | providers.get(each.name, {"page": url_for("emolytics.link", backend=each.name)})
+        for each in core().linking.linkable(current_user.id)
+    ]
 
 
 def _sessions() -> list[dict[str, Any]]:
     return [_session(row) for row in core().sessions.list_for(current_user.id)]
 
 
-def _identity(row: Any) -> dict[str, Any]:
+def _identity(way: Way) -> dict[str, Any]:
+    row = way.row
     return {
         "ref": row.id,
         "backend": core().label(row.backend),
@@ -209,7 +230,7 @@ def _identity(row: Any) -> dict[str, Any]:
         "issuer": row.issuer,
         "subject": row.subject,
         "icon": core().icon(row.backend),
-        "removable": False,
+        "removable": way.removable and current_user.session_id is not None,
     }
 
 
@@ -219,8 +240,8 @@ def _session(row: Any) -> dict[str, Any]:
         "device": row.device,
         "address": row.address,
         "backend": core().label(row.backend),
-        "since": in_words(row.auth_time),
-        "since_iso": iso(row.auth_time),
+        "since": in_words(row.created_at),
+        "since_iso": iso(row.created_at),
         "last_seen": in_words(row.last_seen),
         "last_seen_iso": iso(row.last_seen),
         "current": row.id == current_user.session_id,

@@ -53,6 +53,9 @@ ERRORS: Mapping[str, Words] = {
         400, "Sign-in not finished", "The sign-in could not be finished. Please start again."
     ),
     "authentication_required": Words(401, "Sign in first", "You are not signed in."),
+    "reauthentication_required": Words(
+        401, "Confirm that it is you", "This needs a recent proof that it is you. Please give one first."
+    ),
     "not_found": Words(404, "Not found", "There is no such page."),
     "method_not_allowed": Words(405, "Not understood", "This address does not take that kind of request."),
     "too_large": Words(413, "Too large", "More was sent than this address takes."),

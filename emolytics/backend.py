@@ -47,7 +47,9 @@ class RedirectBackend(Backend, Protocol):
     """Sends the browser to a provider and reads what it brings back."""
 
     def begin(self, callback_url: str, *, fresh: bool = False) -> Redirect:
-        """Start a sign-in. `fresh`: the provider must ask the person again (OpenID Connect `max_age=0`)."""
+        """Start a sign-in. `fresh`: the provider must ask the person again (OpenID Connect `max_age=0`), and the
+        outcome's `auth_time` must say when it did. A backend that cannot has `can_ask_again = False`.
+        """
 
     def complete(self, params: Mapping[str, str], pending: Mapping[str, str]) -> Outcome:
         """Judge the provider's answer. `params` holds each parameter once; the core refuses repeated ones."""

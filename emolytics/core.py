@@ -13,6 +13,7 @@ from emolytics.backend import (
     Context,
     DatesCredentials,
     IssuesTokens,
+    KeepsAccounts,
     PasswordBackend,
     RedirectBackend,
     RequestBackend,
@@ -21,8 +22,10 @@ from emolytics.basic import Basic
 from emolytics.chain import Chain, Link
 from emolytics.database import Database
 from emolytics.hashing import Hasher
+from emolytics.linking import Linking
 from emolytics.passwords import PasswordPolicy
 from emolytics.pending import PendingSignIns
+from emolytics.reauthentication import Reauthentication
 from emolytics.registry import close_backends, open_backends
 from emolytics.revalidation import Revalidation
 from emolytics.schema import local_accounts
@@ -78,7 +81,19 @@ class Core:
             self.throttle,
             self.audit,
             {name: one for name, one in self.backends.items() if isinstance(one, DatesCredentials)},
+            self._believed_on_addresses(),
         )
+        self.reauthentication = Reauthentication(
+            settings,
+            self.database,
+            self.users,
+            self.sessions,
+            self.sign_in,
+            self.audit,
+            self.backends,
+            self.chain_of,
+        )
+        self.linking = Linking(settings, self.database, self.sign_in, self.audit, self.backends)
         self.basic = self._basic()
 
         self.revalidation = Revalidation(settings, self.database, self.sessions, self.audit, self.backends)
@@ -94,6 +109,18 @@ class Core:
         patterns = {name: re.compile(options.usernames) for name, options in self._options.items()}
         links = [Link(backend, patterns[backend.name]) for backend in asked]
         return Chain(links, idle=lambda password: self.hasher.verify(None, password))
+
+    def chain_of(self, backend: str) -> Chain:
+        """A chain of this one password backend, for a password that is meant for it alone."""
+        return self._chain([each for each in self.password_backends() if each.name == backend])
+
+    def _believed_on_addresses(self) -> frozenset[str]:
+        """The backends whose `email_verified` counts: an operator says so, or made the accounts."""
+        return frozenset(
+            name
+            for name, backend in self.backends.items()
+            if self._options[name].link_by_email or isinstance(backend, KeepsAccounts)
+        )
 
     def _basic(self) -> Basic | None:
         asked = [backend for backend in self.password_backends() if self._options[backend.name].basic]
@@ -153,9 +180,6 @@ def _warn_of_what_waits(settings: Settings) -> None:
     """Settings that are understood and not acted on yet must not look as if they were."""
     if settings.limits.storage.get_secret_value() != "database":
         log.warning("limits.storage: Redis is not used yet; the counts are kept in the database")
-    for each in settings.backends:
-        if each.options.link_by_email:
-            log.warning("backends.%s.link_by_email: not done yet; nobody is linked", each.name)
 
 
 def _context_words(settings: Settings) -> tuple[str, ...]:

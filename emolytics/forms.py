@@ -56,6 +56,15 @@ class LoginForm(_Form):
     next = HiddenField()
 
 
+class ProofForm(_Form):
+    password = PasswordField(validators=[InputRequired("Please type your password.")])
+
+
+class LinkForm(_Form):
+    username = StringField(validators=[DataRequired("Please type the user name."), Length(max=_LONGEST)])
+    password = PasswordField(validators=[InputRequired("Please type the password.")])
+
+
 class PasswordForm(_Form):
     current_password = PasswordField(validators=[InputRequired("Please type your current password.")])
     new_password = PasswordField(validators=[InputRequired("Please type a new password.")])

@@ -52,12 +52,15 @@ class Authenticated:
     the server and hands it back unread, in the same type, to `revalidate` and `logout_url`.
     `credential_epoch` names the state of the credential that was checked, where the backend can tell
     (`DatesCredentials`). `upstream_session` is the issuer's own name for its session (OpenID Connect's `sid`).
+    `auth_time` is when the issuer says that the person last proved who they are, in seconds since 1970; 0 where it
+    does not say. A password backend leaves it alone: the core knows when it asked.
     """
 
     identity: Identity
     retained: Mapping[str, str] = field(default_factory=lambda: _NOTHING, repr=False)
     upstream_session: str = ""
     credential_epoch: str = field(default="", repr=False, compare=False)
+    auth_time: int = field(default=0, compare=False)
 
     def __bool__(self) -> Literal[True]:
         return True

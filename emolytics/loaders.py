@@ -170,7 +170,7 @@ def _admit(core: Core, backend: str, outcome: Outcome) -> User | None:
         detail = {"detail": outcome.detail} if outcome.detail else {}
         core.audit.note(Record(Event.DENIED, client(), "", backend, reason=outcome.reason, detail=detail))
         return None
-    user = core.sign_in.for_request(backend, outcome)
+    user = core.sign_in.for_request(backend, outcome, client())
     if user is None:
         record = Record(Event.DENIED, client(), outcome.identity.username, backend, reason="access_denied")
         core.audit.note(record)

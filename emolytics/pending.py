@@ -9,7 +9,9 @@ import hashlib
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
 
 from sqlalchemy import delete, insert, select
 
@@ -21,12 +23,35 @@ from emolytics.sealing import Sealer
 LIFETIME_SECONDS = 600
 
 
+class Purpose(StrEnum):
+    """What somebody who is signed in already goes to a provider for."""
+
+    REAUTHENTICATE = "reauthenticate"
+    LINK = "link"
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """A way to a provider that begins no session: it serves this user in this session, and nobody else.
+
+    `ways` names the user's identities at the start: when they have changed meanwhile, the errand is over
+    (CVE-2026-92358). `begun_at` is in seconds since the epoch.
+    """
+
+    purpose: Purpose
+    user_id: int
+    session_id: int
+    ways: str
+    begun_at: int
+
+
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """What the backend wants back, and where the person wanted to go."""
+    """What the backend wants back, where the person wanted to go, and the errand unless it is a sign-in."""
 
     pending: Mapping[str, str]
     next_url: str
+    errand: Errand | None = None
 
 
 class PendingSignIns:
@@ -36,9 +61,13 @@ class PendingSignIns:
         self._database = database
         self._sealer = sealer
 
-    def keep(self, backend: str, browser: str, redirect: Redirect, next_url: str) -> None:
+    def keep(
+        self, backend: str, browser: str, redirect: Redirect, next_url: str, errand: Errand | None = None
+    ) -> None:
         """Store a sign-in that has begun; `browser` is the value of the browser's cookie."""
         content = {"pending": json.dumps(dict(redirect.pending)), "next": next_url}
+        if errand is not None:
+            content["errand"] = json.dumps(asdict(errand))
         row = {
             "state_hash": _hash(redirect.pending["state"]),
             "backend": backend,
@@ -63,7 +92,14 @@ class PendingSignIns:
             if payload is None or connection.execute(delete(table).where(mine)).rowcount != 1:
                 return None
         content = self._sealer.open(payload)
-        return Waiting(json.loads(content["pending"]), content["next"]) if content else None
+        if not content:
+            return None
+        errand = _errand(json.loads(content["errand"])) if "errand" in content else None
+        return Waiting(json.loads(content["pending"]), content["next"], errand)
+
+
+def _errand(kept: dict[str, Any]) -> Errand:
+    return Errand(**kept | {"purpose": Purpose(kept["purpose"])})
 
 
 def _hash(text: str) -> str:

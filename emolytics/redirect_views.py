@@ -1,7 +1,7 @@
 """Signing in by a provider: `/login/BACKEND`, the callback, and the provider's word that a session is over."""
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from urllib.parse import urlencode
 
 from flask import Response, abort, current_app, request, url_for
@@ -12,9 +12,9 @@ from emolytics.audit import Event, Record
 from emolytics.backend import ReceivesLogout, RedirectBackend
 from emolytics.errors import BackendMisbehaved, BackendUnavailable
 from emolytics.forms import InvalidRequest, once_each, require_csrf
-from emolytics.identity import Denied, Outcome, Reason
+from emolytics.identity import Authenticated, Denied, Outcome, Reason
 from emolytics.logout_notices import obey
-from emolytics.pending import LIFETIME_SECONDS, Waiting
+from emolytics.pending import LIFETIME_SECONDS, Errand, Purpose, Waiting
 from emolytics.sign_in import REFUSAL_FOR, Refusal, Refused
 from emolytics.views import (
     blueprint,
@@ -26,19 +26,29 @@ from emolytics.visitor import client
 
 _LONGEST_PARAMETER = 8192
 
+# How each purpose ends when the provider has vouched for somebody; the modules of the purposes fill it.
+errands: dict[Purpose, Callable[[str, Authenticated, Waiting], Response]] = {}
+
 
 @blueprint.post("/login/<backend>")
 def start(backend: str) -> Response:
     """Send the browser to the provider. By POST with a token: nobody is sent there unasked (ASVS 7.6.2)."""
-    provider = _provider(backend)
+    provider = provider_of(backend)
     require_csrf()
-    next_url = checked_next(request.form.get("next"))
+    return leave_for(provider, checked_next(request.form.get("next")))
+
+
+def leave_for(
+    provider: RedirectBackend, next_url: str, errand: Errand | None = None, *, fresh: bool = False
+) -> Response:
+    """The way to the provider. `fresh`: it must ask the person again."""
+    backend = provider.name
     try:
-        leaving = provider.begin(external_url("emolytics.callback", backend=backend))
+        leaving = provider.begin(external_url("emolytics.callback", backend=backend), fresh=fresh)
     except BackendUnavailable as outage:
         return _outage(backend, outage)
     browser = request.cookies.get(_cookie_name()) or secrets.token_urlsafe(32)
-    core().pending.keep(backend, browser, leaving, next_url)
+    core().pending.keep(backend, browser, leaving, next_url, errand)
     response = see_other(leaving.url)
     response.set_cookie(
         _cookie_name(),
@@ -54,7 +64,7 @@ def start(backend: str) -> Response:
 @blueprint.route("/login/<backend>/callback", methods=["GET", "POST"])
 def callback(backend: str) -> Response:
     """Take the browser back. Nothing is asked of the provider unless the answer belongs to a sign-in of ours."""
-    provider = _provider(backend)
+    provider = provider_of(backend)
     if request.method == "POST":
         return _again_by_get(backend)
     params = _parameters()
@@ -73,7 +83,7 @@ def callback(backend: str) -> Response:
 @blueprint.post("/login/<backend>/backchannel-logout")
 def backchannel_logout(backend: str) -> Response:
     """OpenID Connect Back-Channel Logout 1.0: 200 when obeyed, 400 when not; never cached (section 2.8)."""
-    provider = _provider(backend)
+    provider = provider_of(backend)
     tokens = request.form.getlist("logout_token")
     if not isinstance(provider, ReceivesLogout) or len(tokens) != 1:
         return _plain(400)
@@ -90,6 +100,8 @@ def backchannel_logout(backend: str) -> Response:
 def _finish(backend: str, outcome: Outcome, waiting: Waiting) -> Response:
     if isinstance(outcome, Denied):
         return _denied(backend, outcome)
+    if waiting.errand is not None:
+        return errands[waiting.errand.purpose](backend, outcome, waiting)
     result = core().sign_in.admit(backend, outcome, client(), remember=False, replaces=current_session())
     if not isinstance(result, Refused):
         result = start_browser_session(result, remember=False)
@@ -115,7 +127,7 @@ def _outage(backend: str, outage: BackendUnavailable) -> Response:
     return error("backend_unavailable", status=status, message=message, retry_after=outage.retry_after)
 
 
-def _provider(name: str) -> RedirectBackend:
+def provider_of(name: str) -> RedirectBackend:
     found = core().backends.get(name)
     if not isinstance(found, RedirectBackend):
         abort(404)

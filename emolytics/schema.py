@@ -17,11 +17,12 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
 )
 from sqlalchemy.dialects import mysql
 from sqlalchemy.types import TypeEngine
 
-REVISION = "0003"
+REVISION = "0004"
 VERSION_TABLE = "emolytics_version"
 
 metadata = MetaData(
@@ -133,6 +134,7 @@ sessions = Table(
     Column("identity_id", Id, ForeignKey("emolytics_identities.id", ondelete="CASCADE"), nullable=False),
     _flag("remembered"),
     _when("auth_time"),
+    Column("proven_at", BigInteger, nullable=False, default=0, server_default="0"),
     _when("created_at"),
     _when("last_seen"),
     _when("expires_at"),
@@ -158,6 +160,7 @@ local_accounts = Table(
     Column("username_key", exact(512), nullable=False),
     _text("display_name", 256),
     _text("email", 320),
+    Column("email_verified", Boolean, nullable=False, default=False, server_default=false()),
     _list("groups"),
     Column("password_hash", Text),
     _flag("must_change"),

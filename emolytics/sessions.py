@@ -28,6 +28,7 @@ _LOAD = (
         sessions.c.last_seen,
         sessions.c.remembered,
         sessions.c.auth_time,
+        sessions.c.proven_at,
         sessions.c.revalidate_at,
         *USER_COLUMNS,
     )
@@ -94,7 +95,8 @@ class Sessions:
             "user_id": user_id,
             "identity_id": identity_id,
             "remembered": remember,
-            "auth_time": now,
+            "auth_time": min(outcome.auth_time, now) or now,
+            "proven_at": min(outcome.auth_time, now),
             "created_at": now,
             "last_seen": now,
             "expires_at": now + (self._remember if remember else self._lifetime),
@@ -117,7 +119,8 @@ class Sessions:
         # A remembered session is meant to lie idle; its own end still holds.
         if not row.remembered and row.last_seen + self._idle <= now:
             return None
-        user = user_of(row, auth_time=row.auth_time, session_id=row.id, session_token=token)
+        kept = {"session_id": row.id, "session_token": token, "remembered": row.remembered}
+        user = user_of(row, auth_time=row.auth_time, proven_at=row.proven_at, **kept)
         return Loaded(user, row.last_seen + TOUCH_EVERY <= now, row.revalidate_at <= now)
 
     def touch(self, session_id: int) -> None:
@@ -178,6 +181,14 @@ class Sessions:
             return connection.execute(wanted).all()
 
     @staticmethod
+    def renew(connection: Connection, session_id: int, token: str, proven_at: int) -> str | None:
+        """Note a fresh proof under a new secret, and the old one is dead (ASVS 7.2.4); None if it was so already."""
+        mine = (sessions.c.id == session_id) & (sessions.c.token_hash == _hash(token))
+        new, moment = secrets.token_urlsafe(_TOKEN_BYTES), min(proven_at, int(time.time()))
+        proof = {"token_hash": _hash(new), "auth_time": moment, "proven_at": moment}
+        return new if connection.execute(update(sessions).where(mine).values(proof)).rowcount else None
+
+    @staticmethod
     def end(
         connection: Connection, user_id: int, session_id: int | None = None, *, keep: int | None = None
     ) -> int:
@@ -193,6 +204,11 @@ class Sessions:
     def end_one(connection: Connection, session_id: int) -> None:
         """End the session that a browser held until now, whoever's it was."""
         connection.execute(delete(sessions).where(sessions.c.id == session_id))
+
+    @staticmethod
+    def end_identity(connection: Connection, identity_id: int) -> int:
+        """End what one identity began, whoever's it is; the result is how many ended."""
+        return connection.execute(delete(sessions).where(sessions.c.identity_id == identity_id)).rowcount
 
     @staticmethod
     def end_upstream(connection: Connection, issuer: str, subject: str, upstream_session: str) -> int:

@@ -95,6 +95,10 @@ class SessionSettings(Section):
     grace: Lasting = Field(
         timedelta(hours=1), description="How long a backend may fail to answer before its sessions end."
     )
+    fresh: Lasting = Field(
+        timedelta(minutes=15),
+        description="How long a proof of who somebody is serves for a change of how they sign in.",
+    )
     cookie_domain: CookieDomain = Field(
         "", description="The domain whose hosts share a sign-in; none: the portal's host has it for itself."
     )

@@ -5,8 +5,9 @@ contract: throttle, backend, may this person enter, then one transaction that le
 """
 
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from sqlalchemy import Connection
@@ -18,6 +19,7 @@ from emolytics.chain import Answer, Chain
 from emolytics.database import Database
 from emolytics.errors import InvalidName
 from emolytics.identity import Authenticated, Denied, Identity, Reason
+from emolytics.joining import join
 from emolytics.names import canonical, prepare
 from emolytics.schema import fits, sessions
 from emolytics.sessions import Sessions
@@ -93,6 +95,7 @@ class SignIn:
         throttle: Throttle,
         audit: Audit,
         dated: Mapping[str, DatesCredentials],
+        believed: Collection[str],
     ) -> None:
         self._settings = settings
         self._options = {configured.name: configured.options for configured in settings.backends}
@@ -103,6 +106,7 @@ class SignIn:
         self._throttle = throttle
         self._audit = audit
         self._dated = dated
+        self._believed = believed
         self._sweeper = Sweeper(database)
 
     def with_password(
@@ -132,7 +136,7 @@ class SignIn:
         if isinstance(answer.outcome, Denied):
             return self._deny(answer, answer.outcome, username, client, ticket)
         self._throttle.give_back(ticket)
-        return Proven(answer.backend, answer.outcome)
+        return Proven(answer.backend, replace(answer.outcome, auth_time=int(time.time())))
 
     def admit(
         self,
@@ -153,7 +157,7 @@ class SignIn:
             self._audit.note(record)
         return result
 
-    def for_request(self, backend: str, outcome: Authenticated) -> User | None:
+    def for_request(self, backend: str, outcome: Authenticated, client: Client) -> User | None:
         """The user whom a single request proves to be, without a session; None if that person may not enter.
 
         One read in the usual case; a write only when the person is new or the groups have changed.
@@ -161,12 +165,21 @@ class SignIn:
         identity = outcome.identity
         user = self._users.by_identity(identity)
         if user is None or user.groups != identity.groups:
-            if self._database.run(lambda connection: self._provision(connection, backend, identity)) is None:
+            person = self._database.run(
+                lambda connection: self._provision(connection, backend, identity, client)
+            )
+            if person is None:
                 return None
             user = self._users.by_identity(identity)
         return user
 
-    def _provision(self, connection: Connection, backend: str, identity: Identity) -> Provisioned | None:
+    def _provision(
+        self, connection: Connection, backend: str, identity: Identity, client: Client
+    ) -> Provisioned | None:
+        if self._options[backend].link_by_email:
+            joined = join(connection, self._believed, self._audit, backend, identity, client)
+            if joined is not None and joined.disabled:
+                return joined
         person = Users.provision(connection, backend, identity, create=self._options[backend].create_users)
         if person is not None:
             roles.sync(connection, person.user_id, self._settings, backend, identity.groups)
@@ -213,11 +226,9 @@ class SignIn:
         if upstream and not fits(sessions.c.upstream_session, upstream):
             log.error("backend %s names its session by what cannot be kept", backend)
             return Refused(Refusal.ACCESS_DENIED)
-        dated = self._dated.get(backend)
-        if dated and not dated.is_current(outcome.identity.subject, outcome.credential_epoch):
-            # Changed, or the account is gone, since it was checked: whoever changed it meant this sign-in too.
+        if not self.is_current(backend, outcome):
             return Refused(Refusal.INVALID_CREDENTIALS)
-        person = self._provision(connection, backend, outcome.identity)
+        person = self._provision(connection, backend, outcome.identity, client)
         if person is None:
             return Refused(Refusal.ACCESS_DENIED)
         if person.disabled:
@@ -229,6 +240,14 @@ class SignIn:
             self._sessions.end_one(connection, replaces)
         self._record(connection, backend, person, client)
         return SignedIn(token, person.user_id)
+
+    def is_current(self, backend: str, outcome: Authenticated) -> bool:
+        """Whether the credential is still the one that was checked; to be asked in the transaction that acts on it.
+
+        Changed, or the account is gone, since then: whoever changed it meant this use of it too.
+        """
+        dated = self._dated.get(backend)
+        return dated is None or dated.is_current(outcome.identity.subject, outcome.credential_epoch)
 
     def _record(self, connection: Connection, backend: str, person: Provisioned, client: Client) -> None:
         if person.created:

@@ -9,8 +9,10 @@ from flask_login import UserMixin
 class User(UserMixin):  # type: ignore[misc]  # Flask-Login has no types
     """Flask-Login's user, read from one row; nothing here goes back to the database.
 
-    `auth_time` is when the person last proved who they are, in seconds since the epoch. `session_id`
-    names the row of this session (None for a request that carried its own proof).
+    `auth_time` is when the person last proved who they are, in seconds since the epoch, as far as we know.
+    `proven_at` is the same where it is certain: a password that was checked here, or a provider that says when;
+    0 where it is not. `session_id` names the row of this session (None for a request that carried its own proof),
+    and `remembered` says that it outlives the browser's visit.
     """
 
     id: int
@@ -26,6 +28,8 @@ class User(UserMixin):  # type: ignore[misc]  # Flask-Login has no types
     session_id: int | None = None
     identity_id: int | None = None
     session_token: str = ""
+    proven_at: int = 0
+    remembered: bool = False
 
     def has_role(self, name: str) -> bool:
         """Whether this application grants the person this role."""

@@ -96,6 +96,35 @@ class Users:
         return Provisioned(user_id, identity_id, found.username, found.disabled)
 
     @staticmethod
+    def owner(connection: Connection, identity: Identity) -> int | None:
+        """Whose this (issuer, subject) is, held until the end of the transaction; None for nobody's."""
+        found = _known(connection, identity)
+        return int(found.user_id) if found else None
+
+    @staticmethod
+    def attach(connection: Connection, user_id: int, backend: str, identity: Identity) -> bool:
+        """Give a user an identity that is nobody's; False for one that cannot be kept.
+
+        To be called within `Database.run`: somebody else may be given it at this moment.
+        """
+        if not _can_be_known(identity):
+            log.error("backend %s names a person by an issuer or subject that cannot be kept", backend)
+            return False
+        _remember(connection, None, user_id, backend, identity)
+        return True
+
+    @staticmethod
+    def detach(connection: Connection, identity: Row[Any]) -> None:
+        """Take an identity's row away, and its address: the user goes on with that of the one used last."""
+        connection.execute(delete(identities).where(identities.c.id == identity.id))
+        mine = identities.c.user_id == identity.user_id
+        latest = select(identities).where(mine).order_by(identities.c.signed_in_at.desc(), identities.c.id)
+        left = connection.execute(latest.limit(1)).first()
+        address = {"email": left.email, "email_verified": left.email_verified} if left else {}
+        if address:
+            connection.execute(update(users).where(users.c.id == identity.user_id).values(address))
+
+    @staticmethod
     def set_disabled(connection: Connection, user_id: int, disabled: bool) -> None:
         connection.execute(update(users).where(users.c.id == user_id).values(disabled=disabled))
 

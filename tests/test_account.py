@@ -58,7 +58,9 @@ def test_a_program_gets_the_same_lists(portal: Portal) -> None:
 
     told = client.get("/account", headers=JSON).get_json()
 
-    assert [set(each) for each in told["identities"]] == [{"id", "backend", "username", "issuer", "subject"}]
+    assert [set(each) for each in told["identities"]] == [
+        {"id", "backend", "username", "issuer", "subject", "removable"}
+    ]
     assert [each["current"] for each in told["sessions"]].count(True) == 1
     assert len(told["sessions"]) == 2
     assert told["sessions"][0]["since"].endswith("Z")

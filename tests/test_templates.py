@@ -71,8 +71,8 @@ def test_every_field_has_a_label_and_descriptions_that_exist(page: str) -> None:
     labels = {label.attributes["for"] for label in document.all("label")}
     fields = [
         each
-        for each in document.all("input")
-        if each.attributes["type"] != "hidden" and "hidden" not in each.attributes
+        for each in (*document.all("input"), *document.all("select"))
+        if each.attributes.get("type") != "hidden" and "hidden" not in each.attributes
     ]
 
     for each in fields:

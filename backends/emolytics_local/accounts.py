@@ -73,6 +73,7 @@ class Accounts:
             "username_key": canonical(name),
             "display_name": account.display_name,
             "email": account.email,
+            "email_verified": account.email_verified and bool(account.email),
             "groups": json.dumps(account.groups),
             "password_hash": password_hash,
             "created_at": now,
@@ -134,12 +135,12 @@ def checked(account: Identity) -> Identity:
 
 
 def _identity(issuer: str, row: Any) -> Identity:
-    # Nobody has verified the address: an operator typed it.
     return Identity(
         issuer=issuer,
         subject=row["subject"],
         username=row["username"],
         display_name=row["display_name"],
         email=row["email"],
+        email_verified=row["email_verified"],
         groups=tuple(json.loads(row["groups"])),
     )

@@ -36,8 +36,11 @@ class OauthBackend:
 
     @property
     def can_ask_again(self) -> bool:
-        """Whether the provider can be made to ask for the password anew, and proves it (OpenID Connect)."""
-        return bool(self.settings.issuer)
+        """Whether the provider can be made to ask for the password anew, and proves it (OpenID Connect).
+
+        Google knows neither `prompt=login` nor `auth_time`.
+        """
+        return bool(self.settings.issuer) and self.settings.preset != "google"
 
     @property
     def icon(self) -> str:
@@ -78,7 +81,7 @@ class OauthBackend:
             identity = self._identifier.identify(learned.statement)
         except Rejected as rejected:
             return rejected.at_sign_in()
-        return Authenticated(identity, retain(tokens), learned.upstream_session)
+        return Authenticated(identity, retain(tokens), learned.upstream_session, auth_time=learned.auth_time)
 
     def revalidate(self, held: Authenticated) -> Outcome:
         """Ask whether the person may stay: by refresh token, or else with the access token while it lives.

@@ -24,6 +24,7 @@ from emolytics_oauth.signatures import verified
 SKEW = 60
 _OLDEST = 600
 _SUBJECT_LENGTH = 255
+_LATEST = 2**53  # the whole numbers that JSON carries exactly (RFC 8259 section 6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,14 @@ def require_subject(claims: dict[str, Any]) -> str:
     if not isinstance(subject, str) or not 0 < len(subject) <= _SUBJECT_LENGTH or not subject.isprintable():
         raise Rejected("sub is not a text of 1 to 255 printable characters")
     return subject
+
+
+def sign_in_time(claims: dict[str, Any]) -> int:
+    """Return when the person last signed in at the provider, in seconds since 1970; 0 where it does not say."""
+    moment = claims.get("auth_time")
+    if not isinstance(moment, int | float) or isinstance(moment, bool) or not 0 < moment < _LATEST:
+        return 0
+    return int(moment)
 
 
 def _check_age(claims: dict[str, Any]) -> None:

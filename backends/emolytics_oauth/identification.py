@@ -8,7 +8,7 @@ from emolytics.identity import Identity, Reason
 from emolytics_oauth import github
 from emolytics_oauth.claims import MISSING, Statement, identity_from, lacks, reach, require_member
 from emolytics_oauth.http_client import HttpClient
-from emolytics_oauth.id_token import Expected, IdTokenJudge, require_subject
+from emolytics_oauth.id_token import Expected, IdTokenJudge, require_subject, sign_in_time
 from emolytics_oauth.provider import Provider
 from emolytics_oauth.rejected import Rejected
 from emolytics_oauth.settings import OauthSettings
@@ -18,10 +18,11 @@ from emolytics_oauth.userinfo import ask, fetch_userinfo
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """What the provider says of the person, and its name for its session with her."""
+    """What the provider says of the person, its name for its session with her, and when it last asked her."""
 
     statement: Statement
     upstream_session: str = ""
+    auth_time: int = 0
 
 
 class Identifier:
@@ -40,7 +41,8 @@ class Identifier:
         if tokens.id_token is None:
             raise BackendMisbehaved("the token endpoint gave no ID token")
         claims = self._judge.judge(tokens.id_token, expected)
-        return Learned(Statement(claims, self._missing_from(claims, tokens)), _session(claims))
+        statement = Statement(claims, self._missing_from(claims, tokens))
+        return Learned(statement, _session(claims), sign_in_time(claims))
 
     def learn_again(self, tokens: Tokens, known: dict[str, Any]) -> Statement | None:
         """Ask later; None where the provider says nothing new. Raises as `learn`.

@@ -51,7 +51,7 @@ def _as_dict(row: Any) -> dict[str, Any]:
         "backend": row.backend,
         "device": row.device,
         "address": row.address,
-        "since": iso(row.auth_time),
+        "since": iso(row.created_at),
         "last_seen": iso(row.last_seen),
         "ends": iso(row.expires_at),
     }

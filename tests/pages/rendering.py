@@ -23,6 +23,7 @@ ENDPOINTS = {
     "create_token": "/account/tokens",
     "revoke_token": "/account/tokens/revoke",
     "reauthenticate": "/reauthenticate",
+    "reauthenticate_away": "/reauthenticate/<backend>",
 }
 
 

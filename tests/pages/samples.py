@@ -29,6 +29,7 @@ class Provider:
     label: str
     icon: str = "openid.svg"
     available: bool = True
+    page: str = ""
 
 
 @dataclass(frozen=True)
@@ -91,13 +92,19 @@ IDENTITIES = (
 )
 
 
+PASSWORDS = (
+    {"ref": 1, "label": "Local account", "username": "ada"},
+    {"ref": 2, "label": "Corporate directory", "username": "alovelace"},
+)
+
+
 def account_context(person: Person) -> dict[str, Any]:
     return {
         "current_user": person,
         "notice": None,
         "error": None,
         "identities": IDENTITIES,
-        "linkable": SIGN_INS[1:],
+        "linkable": (*SIGN_INS[1:], Provider("corp", "Corporate directory", page="/account/link/corp")),
         "password_form": Form(),
         "password_rules": "At least 12 characters. A few words that do not belong together work well.",
         "password_elsewhere": None,
@@ -120,6 +127,13 @@ def pages(person: Person) -> dict[str, tuple[str, dict[str, Any]]]:
         "notice": None,
     }
     account = account_context(person)
+    link: dict[str, Any] = {
+        "current_user": person,
+        "label": "Corporate directory",
+        "providers": (),
+        "action_url": "/account/link/corp",
+        "error": None,
+    }
     refused = Form(
         errors={
             "current_password": "This is not your current password.",
@@ -178,12 +192,42 @@ def pages(person: Person) -> dict[str, tuple[str, dict[str, Any]]]:
             {
                 "current_user": person,
                 "form": Form(),
+                "passwords": PASSWORDS[:1],
                 "providers": SIGN_INS[:1],
+                "cannot": (),
                 "action_url": "/reauthenticate",
                 "next": "/account",
                 "error": None,
             },
         ),
+        "reauthenticate-several": (
+            "reauthenticate",
+            {
+                "current_user": person,
+                "form": Form(errors={"password": "Please type your password."}),
+                "passwords": PASSWORDS,
+                "providers": (),
+                "cannot": ("GitHub",),
+                "action_url": "/reauthenticate",
+                "next": "",
+                "error": "This is not your password.",
+            },
+        ),
+        "reauthenticate-nothing": (
+            "reauthenticate",
+            {
+                "current_user": person,
+                "form": None,
+                "passwords": (),
+                "providers": (),
+                "cannot": ("GitHub",),
+                "action_url": "/reauthenticate",
+                "next": "/account",
+                "error": None,
+            },
+        ),
+        "link": ("link", link | {"form": None, "providers": SIGN_INS[:1]}),
+        "link-password": ("link", link | {"form": Form(username=person.username), "error": "That is wrong."}),
         "error": (
             "error",
             {

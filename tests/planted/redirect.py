@@ -141,6 +141,15 @@ class NeverFresh(ProviderBackend):
         return super().begin(callback_url)
 
 
+@planted("test_a_fresh_sign_in_tells_the_provider_to_ask_again")
+class FreshWithoutATime(ProviderBackend):
+    """The provider is told to ask, and nobody looks whether it did (OpenID Connect Core section 3.1.2.1)."""
+
+    def complete(self, params: Params, pending: Params) -> Outcome:
+        outcome = super().complete(params, pending)
+        return replace(outcome, auth_time=0) if outcome else outcome
+
+
 @planted("test_without_what_was_kept_nobody_is_signed_in")
 class PendingIndexed(ProviderBackend):
     def complete(self, params: Params, pending: Params) -> Outcome:

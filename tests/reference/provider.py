@@ -1,8 +1,9 @@
 """A provider in memory: an authorization code with PKCE, and refresh tokens, without HTTP or signatures."""
 
+import time
 from base64 import urlsafe_b64encode
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from itertools import count
 from secrets import token_urlsafe
@@ -29,6 +30,7 @@ class Grant:
     callback_url: str
     challenge: str
     nonce: str
+    auth_time: int
 
 
 @dataclass(frozen=True)
@@ -38,16 +40,21 @@ class Tokens:
     account: Account
     nonce: str
     refresh_token: str = field(repr=False)
+    auth_time: int = 0
 
 
 class Provider(Wire, RedirectUpstream):
-    """`exchange` and `refresh` are the requests a backend makes; None is an `invalid_grant`."""
+    """`exchange` and `refresh` are the requests a backend makes; None is an `invalid_grant`.
+
+    With `max_age` it asks the person again, and says when (`auth_time`), unless `asks_again` is switched off.
+    """
 
     issuer = "https://id.example.com"
 
     def __init__(self) -> None:
         super().__init__()
         self.secrets = ("provider-client-secret",)
+        self.asks_again = True
         self.accounts: dict[str, Account] = {}
         self._numbers = count(1)
         self._grants: dict[str, Grant] = {}
@@ -60,7 +67,8 @@ class Provider(Wire, RedirectUpstream):
             return None
         if grant.challenge != challenge_of(verifier):
             return None
-        return self._tokens(grant.subject, grant.nonce)
+        tokens = self._tokens(grant.subject, grant.nonce)
+        return replace(tokens, auth_time=grant.auth_time) if tokens else None
 
     def refresh(self, refresh_token: str, client_secret: str) -> Tokens | None:
         self.take_request()
@@ -80,8 +88,13 @@ class Provider(Wire, RedirectUpstream):
     def approve(self, url: str, person: Person) -> str:
         asked = dict(parse_qsl(urlsplit(url).query))
         code = token_urlsafe()
+        auth_time = int(time.time()) if "max_age" in asked and self.asks_again else 0
         self._grants[code] = Grant(
-            self._account(person).subject, asked["redirect_uri"], asked["code_challenge"], asked["nonce"]
+            self._account(person).subject,
+            asked["redirect_uri"],
+            asked["code_challenge"],
+            asked["nonce"],
+            auth_time,
         )
         return f"{asked['redirect_uri']}?{urlencode({'state': asked['state'], 'code': code})}"
 

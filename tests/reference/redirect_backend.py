@@ -97,7 +97,9 @@ class ProviderBackend:
             email=account.email,
             groups=account.groups,
         )
-        return Authenticated(identity, retained={"refresh_token": tokens.refresh_token})
+        return Authenticated(
+            identity, retained={"refresh_token": tokens.refresh_token}, auth_time=tokens.auth_time
+        )
 
     def _ask(self, request: Callable[[], Answer]) -> Answer:
         """Put a request to the provider; its library's own errors end here."""
