@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from emolytics.backend import Context
 from emolytics.errors import BackendUnavailable
-from emolytics.identity import Denied, LogoutNotice, Reason
+from emolytics.identity import Denied, LogoutNotice, Reason, Redirect
 from emolytics.setting_types import BackendSettings
 from tests.reference.directory import Directory
 from tests.reference.password_backend import DirectoryBackend
@@ -29,6 +29,22 @@ class LogoutBackend(ProviderBackend):
         if len(parts) != 4 or parts[0] != Provider.issuer:
             return Denied(Reason.BAD_CALLBACK, "not a logout token")
         return LogoutNotice(parts[0], parts[1], parts[2].strip("-"), parts[3], 0)
+
+
+class PlainBackend(LogoutBackend):
+    """A provider of plain OAuth 2.0, which neither asks again nor says when it asked."""
+
+    can_ask_again = False
+
+    def begin(self, callback_url: str, *, fresh: bool = False) -> Redirect:
+        if fresh:
+            raise BackendUnavailable("it cannot ask again")
+        return super().begin(callback_url)
+
+
+def open_plain_provider(settings: BackendSettings, context: Context) -> PlainBackend:
+    provider = providers[context.name]
+    return PlainBackend(context.name, provider, provider.secrets[0])
 
 
 def open_provider(settings: BackendSettings, context: Context) -> LogoutBackend:
