@@ -19,6 +19,8 @@ from emolytics import Emolytics
 from emolytics.audit import Event, Record
 from emolytics.commands import group
 from emolytics.database import Database
+from emolytics.identity import Identity
+from emolytics.users import Users
 from tests.portal import KEY, PASSWORD, Portal, me, settings_for, sign_in_json
 from tests.unprivileged import as_nobody, read_only_folder
 
@@ -124,7 +126,7 @@ def test_help_names_every_command(done: Callable[..., str]) -> None:
 @pytest.mark.parametrize(
     ("name", "subcommands"),
     [
-        ("user", {"add", "show", "list", "disable", "enable", "passwd", "roles", "delete"}),
+        ("user", {"add", "show", "list", "disable", "enable", "passwd", "roles", "unlink", "delete"}),
         ("session", {"list", "revoke"}),
         ("token", {"create", "list", "revoke"}),
         ("db", {"upgrade", "current"}),
@@ -393,6 +395,102 @@ def test_a_user_is_shown_with_identities_and_sessions(
     assert {"id", "username", "display_name", "email", "disabled", "roles", "created_at"} <= set(shown)
     assert (shown["username"], shown["sessions"], len(shown["identities"])) == ("ada", 1, 1)
     assert "ada@example.com" in text
+
+
+@pytest.mark.usefixtures("ada")
+def test_a_user_is_shown_to_programs_with_each_identity(run: Command) -> None:
+    (shown,) = told(run, "user", "show", "ada")
+
+    (identity,) = shown["identities"]
+    assert identity.pop("subject")
+    assert identity == {
+        "id": 1,
+        "backend": "local",
+        "username": "ada",
+        "issuer": "local",
+        "email": "ada@example.com",
+        "email_verified": False,
+        "works": True,
+    }
+
+
+def test_an_operator_vouches_for_an_address(run: Command, done: Callable[..., str]) -> None:
+    add = ("user", "add", "ada", "--email-verified", "--password-stdin")
+    expect_two_lines(run(*add, stdin=PASSWORD), 2)
+
+    done(*add, "--email", "ada@example.com", stdin=PASSWORD)
+
+    assert told(run, "user", "show", "ada")[0]["identities"][0]["email_verified"]
+
+
+@pytest.fixture
+def linked(ada: str, portal: Portal) -> int:
+    """The number of a second identity of ada's, at a backend that the settings no longer have."""
+    identity = Identity("https://id.example.com", "sub-1", "ada.l")
+    user = portal.user_id(ada)
+    portal.core.database.run(lambda connection: Users.attach(connection, user, "old", identity))
+    return int(portal.core.users.identities_of(user)[-1].id)
+
+
+@pytest.mark.parametrize("by_number", [True, False])
+def test_an_identity_is_unlinked_by_its_backend_or_its_number(
+    run: Command, done: Callable[..., str], portal: Portal, linked: int, by_number: bool
+) -> None:
+    said = done("user", "unlink", "Ada", str(linked) if by_number else "old")
+
+    (shown,) = told(run, "user", "show", "ada")
+    assert [each["backend"] for each in shown["identities"]] == ["local"]
+    assert said == "Unlinked old from Ada; 0 of its sessions ended.\n"
+    assert portal.events()[-1] == ("identity_unlinked", "")
+
+
+@pytest.mark.usefixtures("linked")
+def test_the_last_way_in_is_unlinked_only_by_who_says_so(
+    run: Command, done: Callable[..., str], portal: Portal
+) -> None:
+    client = portal.client()
+    sign_in_json(client, "ada")
+
+    expect_two_lines(run("user", "unlink", "ada", "local"), 1)
+    still = me(client)
+    said = done("user", "unlink", "ada", "local", "--yes")
+
+    assert still
+    assert me(client) is None
+    assert "1 of its sessions ended" in said
+    assert sign_in_json(portal.client(), "ada").status_code == 401
+
+
+@pytest.mark.usefixtures("ada")
+@pytest.mark.parametrize("which", ["corp", "2", "nothing"])
+def test_what_a_user_does_not_have_is_not_unlinked(run: Command, which: str) -> None:
+    expect_two_lines(run("user", "unlink", "ada", which, "--yes"), 1)
+    expect_two_lines(run("user", "unlink", "nobody", which), 1)
+
+
+@pytest.mark.usefixtures("linked")
+def test_of_several_at_one_backend_the_number_must_be_said(run: Command, portal: Portal) -> None:
+    user = portal.user_id("ada")
+    another = Identity("https://id.example.com", "sub-2", "ada.l")
+    portal.core.database.run(lambda connection: Users.attach(connection, user, "old", another))
+
+    expect_two_lines(run("user", "unlink", "ada", "old"), 1)
+    assert len(portal.core.users.identities_of(user)) == 3
+
+
+@pytest.mark.usefixtures("linked")
+def test_an_account_whose_store_is_switched_off_is_not_unlinked(
+    run: Command, folder: Path, portal: Portal
+) -> None:
+    (folder / "settings.toml").write_text(
+        SETTINGS.replace('type = "local"', 'type = "local"\nissuer = "partners"')
+    )
+
+    refused = run("user", "unlink", "ada", "local", "--yes")
+
+    expect_two_lines(refused, 1)
+    assert "issuer local" in refused.stderr
+    assert len(portal.core.users.identities_of(portal.user_id("ada"))) == 2
 
 
 @pytest.mark.usefixtures("ada")

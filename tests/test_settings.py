@@ -65,6 +65,7 @@ def test_what_is_not_written_has_the_documented_default(write: Write, tmp_path: 
         "remember": timedelta(days=30),
         "revalidate": timedelta(minutes=5),
         "grace": timedelta(hours=1),
+        "fresh": timedelta(minutes=15),
         "cookie_domain": "",
     }
     assert settings.limits.storage.get_secret_value() == "database"

@@ -42,6 +42,7 @@ def test_defaults_are_shown_as_the_file_would_spell_them(tmp_path: Path) -> None
         "remember": "30d",
         "revalidate": "5m",
         "grace": "1h",
+        "fresh": "15m",
         "cookie_domain": "",
     }
     assert shown["emolytics"]["database"] == f"sqlite:///{tmp_path}/instance/emolytics.db"
@@ -156,6 +157,7 @@ def test_defaults_stand_in_it_as_the_file_spells_them(schema: dict[str, Any]) ->
         "remember": "30d",
         "revalidate": "5m",
         "grace": "1h",
+        "fresh": "15m",
         "cookie_domain": "",
     }
     assert portal_keys["secret_key"]["default"] == {"file": "instance/secret_key"}

@@ -12,8 +12,10 @@ from emolytics.audit import Event, Record
 from emolytics.backend import KeepsAccounts
 from emolytics.commands import Failure
 from emolytics.commands.opened import find_user, opened, plain_text, print_table
+from emolytics.commands.unlinking import unlink
 from emolytics.core import Core
 from emolytics.identity import Identity
+from emolytics.linking import Way
 from emolytics.times import iso
 from emolytics.users import Users
 
@@ -31,6 +33,7 @@ def command() -> None:
 @command.command()
 @click.argument("name")
 @click.option("--email", default="", metavar="E", callback=plain_text(320), help="The address.")
+@click.option("--email-verified", is_flag=True, help="You vouch that the address is theirs.")
 @click.option("--display-name", default="", metavar="N", callback=plain_text(256), help="The full name.")
 @click.option("--role", "granted", multiple=True, metavar="R", help="Grant a role; may be given again.")
 @click.option(
@@ -47,16 +50,19 @@ def add(
     ctx: click.Context,
     name: str,
     email: str,
+    email_verified: bool,
     display_name: str,
     granted: tuple[str, ...],
     groups: tuple[str, ...],
     password_stdin: bool,
 ) -> None:
     """Create a local account."""
+    if email_verified and not email:
+        raise click.UsageError("--email-verified says of --email that it is right: give both.")
     with opened(ctx) as core:
         roles.check(granted)
         backend, store = account_store(core)
-        wanted = Identity("", "", name, display_name, email, groups=tuple(sorted(set(groups))))
+        wanted = Identity("", "", name, display_name, email, email_verified, tuple(sorted(set(groups))))
         if core.users.find(name) is not None:
             raise Failure(f"there is a user named {name} already", "Choose another name.")
         password = read_password(password_stdin)
@@ -72,16 +78,17 @@ def show(ctx: click.Context, name: str, as_json: bool) -> None:
     """Everything known of one user."""
     with opened(ctx) as core:
         row = find_user(core, name)
+        ways = [_way(each) for each in core.linking.ways(row.id)]
         fields = _as_dict(row) | {
-            "identities": [
-                f"{one.backend}: {one.username} ({one.issuer} {one.subject})"
-                for one in core.users.identities_of(row.id)
-            ],
+            "identities": ways,
             "sessions": len(core.sessions.list_for(row.id)),
         }
     if as_json:
         click.echo(json.dumps([fields], ensure_ascii=False, indent=2))
         return
+    fields["identities"] = [
+        f"{one['id']}: {one['backend']}: {one['username']} ({one['issuer']} {one['subject']})" for one in ways
+    ]
     print_table(
         [{"field": key.replace("_", " "), "value": value} for key, value in fields.items()], as_json=False
     )
@@ -173,6 +180,9 @@ def delete(ctx: click.Context, name: str, yes: bool) -> None:
     click.echo(f"Deleted {name}.")
 
 
+command.add_command(unlink)
+
+
 def account_store(core: Core) -> tuple[str, KeepsAccounts]:
     """The backend that keeps accounts here, and its name; a failure if none does."""
     for name, backend in core.backends.items():
@@ -249,6 +259,11 @@ def _store_of(core: Core, identity: Any) -> KeepsAccounts | None:
             "Switch that backend on, with the same issuer, and do it again.",
         )
     return None
+
+
+def _way(way: Way) -> dict[str, Any]:
+    told = ("id", "backend", "username", "issuer", "subject", "email", "email_verified")
+    return {name: getattr(way.row, name) for name in told} | {"works": way.works}
 
 
 def _as_dict(row: Any) -> dict[str, Any]:
