@@ -230,6 +230,7 @@ def _identity(way: Way) -> dict[str, Any]:
         "issuer": row.issuer,
         "subject": row.subject,
         "icon": core().icon(row.backend),
+        "kept": way.kept,
         "removable": way.removable and current_user.session_id is not None,
     }
 

@@ -32,11 +32,14 @@ _STORE_IS_OFF = "Its password is kept here, and cannot be taken away at the mome
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """An identity of a user. `works`: it could be signed in with now; `removable`: another one works as well."""
+    """An identity of a user. `works`: it could be signed in with now; `removable`: another one works as well;
+    `kept`: its account is kept here, and would go with it.
+    """
 
     row: Row[Any]
     works: bool
     removable: bool
+    kept: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +152,13 @@ class Linking:
         rows = connection.execute(wanted.with_for_update() if locked else wanted).all()
         works = {row.id: self._works(connection, row) for row in rows}
         return [
-            Way(row, works[row.id], any(works[other] for other in works if other != row.id)) for row in rows
+            Way(
+                row,
+                works[row.id],
+                any(works[other] for other in works if other != row.id),
+                self._store_of(row) is not None,
+            )
+            for row in rows
         ]
 
     def _works(self, connection: Connection, row: Row[Any]) -> bool:

@@ -119,7 +119,7 @@ def _page(
     text: str = "",
     errors: dict[str, str] | None = None,
 ) -> Response:
-    ways = core().reauthentication.ways(user)
+    ways, chosen = core().reauthentication.ways(user), request.form.get("identity")
     if wants_json():
         return jsonify(_told(ways))
     return page(
@@ -127,7 +127,12 @@ def _page(
         status,
         form={"errors": errors or {}} if ways.passwords else None,
         passwords=[
-            {"ref": row.id, "label": core().label(row.backend), "username": row.username}
+            {
+                "ref": row.id,
+                "label": core().label(row.backend),
+                "username": row.username,
+                "chosen": chosen == str(row.id),
+            }
             for row in ways.passwords
         ],
         providers=[each for each in core().providers() if each["name"] in ways.providers],

@@ -379,8 +379,11 @@ class TestUnlinking:
         client = ways.signed_in()
         ways.link_directory(client, ways.rear_admiral)
         theirs = ways.by_directory(ways.rear_admiral)
+        said = theirs.get("/account").text.count("Unlinking forgets its password.")
 
         ways.unlink(theirs, "Local account")
+
+        assert said == 1
 
         assert ways.portal.rows(local_accounts) == []
         assert sign_in(ways.client(), "ada").status_code == 401

@@ -206,6 +206,8 @@ class TestByPassword:
         at_its_own = prove(client, ways.rear_admiral.password, identity=str(numbers["Corporate directory"]))
 
         assert (at_the_wrong_one.status_code, at_its_own.status_code) == (403, 303)
+        again = Document(at_the_wrong_one.text)
+        assert [each.text for each in again.all("option", selected="")] == ["Local account: ada"]
         assert not is_asked(client)
 
     def test_several_are_offered_that_of_this_session_first(self, ways: Ways) -> None:

@@ -63,10 +63,10 @@ class OauthBackend:
     def begin(self, callback_url: str, *, fresh: bool = False) -> Redirect:
         """Start a sign-in. The row's key is `pending["state"]`, which also stands in the URL.
 
-        Raises `BackendUnavailable`; with plain OAuth 2.0 also for `fresh` (see `can_ask_again`).
+        Raises `BackendUnavailable`; also for `fresh` where the provider cannot (see `can_ask_again`).
         """
         if fresh and not self.can_ask_again:
-            raise BackendUnavailable("plain OAuth 2.0 cannot prove that somebody has just signed in")
+            raise BackendUnavailable("this provider cannot prove that somebody has just signed in")
         return authorization_request(self.settings, self._provider.endpoints, callback_url, fresh=fresh)
 
     def complete(self, params: Mapping[str, str], pending: Mapping[str, str]) -> Outcome:

@@ -56,6 +56,7 @@ class LinkedIdentity:
     subject: str
     icon: str = "key.svg"
     removable: bool = True
+    kept: bool = False
 
 
 @dataclass(frozen=True)

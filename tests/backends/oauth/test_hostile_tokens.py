@@ -170,6 +170,33 @@ def test_x015_fresh_asks_for_the_password_again(provider: LyingProvider, backend
     held(sign_in(backend, provider, fresh=True))
 
 
+@pytest.mark.parametrize(
+    ("told", "known"),
+    [
+        (ABSENT, 0),
+        (None, 0),
+        (True, 0),
+        (-1, 0),
+        (0, 0),
+        (1e300, 0),
+        (1700000000, 1700000000),
+        (1700000000.9, 1700000000),
+    ],
+)
+def test_x015_the_core_learns_when_the_person_was_asked_and_nothing_else(
+    provider: LyingProvider, backend: OauthBackend, told: Any, known: int
+) -> None:
+    provider.claim_lies = {"auth_time": told}
+
+    assert held(sign_in(backend, provider)).auth_time == known
+
+
+def test_a_fresh_sign_in_says_when_it_was(provider: LyingProvider, backend: OauthBackend) -> None:
+    before = int(time.time())
+
+    assert before <= held(sign_in(backend, provider, fresh=True)).auth_time <= time.time()
+
+
 @pytest.mark.parametrize("acr", [ABSENT, "pwd", "MFA", ["mfa"], None, 2])
 def test_x016_acr_missing_or_lower(provider: LyingProvider, open_backend: OpenBackend, acr: Any) -> None:
     backend = open_backend(acr_values=["mfa", "hwk"])

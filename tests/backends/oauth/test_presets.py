@@ -225,6 +225,14 @@ def test_the_button_shows_the_picture_of_the_preset(preset: str) -> None:
     backend.close()
 
 
+@pytest.mark.parametrize("preset", SHAPES)
+def test_all_but_google_can_be_made_to_ask_again(preset: str) -> None:
+    backend = open_with(settings_of(preset))
+
+    assert backend.can_ask_again is (preset != "google")
+    backend.close()
+
+
 def test_every_preset_has_a_name_for_its_button_and_a_shape_here() -> None:
     assert all(table["label"] for table in PRESETS.values())
     assert set(PRESETS) == {*SHAPES, "github"}, "github has tests of its own"
