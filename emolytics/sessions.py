@@ -119,7 +119,7 @@ class Sessions:
         # A remembered session is meant to lie idle; its own end still holds.
         if not row.remembered and row.last_seen + self._idle <= now:
             return None
-        kept = {"session_id": row.id, "session_token": token, "remembered": row.remembered}
+        kept = {"session_id": row.id, "session_token": token, "remembered": bool(row.remembered)}
         user = user_of(row, auth_time=row.auth_time, proven_at=row.proven_at, **kept)
         return Loaded(user, row.last_seen + TOUCH_EVERY <= now, row.revalidate_at <= now)
 
