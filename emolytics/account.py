@@ -201,7 +201,10 @@ def _identities() -> list[dict[str, Any]]:
 
 
 def _linkable() -> list[dict[str, Any]]:
-    """What could be linked; nothing for a request without a session, which may link nothing."""
+    """What could be linked; nothing for a request without a session, which may link nothing.
+
+    An account that is kept here has its user from the start: to offer it would be to refuse it.
+    """
     if current_user.session_id is None:
         return []
     providers = {each["name"]: each for each in core().providers()}
@@ -214,6 +217,7 @@ def _linkable() -> list[dict[str, Any]]:
         }
         | providers.get(each.name, {"page": url_for("emolytics.link", backend=each.name)})
         for each in core().linking.linkable(current_user.id)
+        if not isinstance(each, KeepsAccounts)
     ]
 
 

@@ -259,6 +259,14 @@ class TestLinkingByAPassword:
             "password",
         ]
 
+    def test_of_a_local_account_is_not_offered_for_each_has_its_user(self, ways: Ways) -> None:
+        client = ways.by_provider(ways.grace)
+
+        text = Document(client.get("/account").text).all("main")[0].text
+
+        assert "Link Corporate directory" in " ".join(text.split())
+        assert "Link Local account" not in " ".join(text.split())
+
     def test_asks_that_backend_and_no_other(self, ways: Ways) -> None:
         """The right local password, typed at the directory's form, links nothing and is not shown around."""
         ways.portal.add_user("eve", "eves-own-password-81")
