@@ -9,6 +9,7 @@ from emolytics.backend import Context, Finding
 from emolytics.errors import BackendUnavailable
 from emolytics.identity import Authenticated, Denied, Outcome, Reason
 from emolytics_ldap.answers import Entry, Search
+from emolytics_ldap.breaker import Purpose
 from emolytics_ldap.deadline import Deadline
 from emolytics_ldap.diagnosis import diagnose
 from emolytics_ldap.directory import Link
@@ -16,7 +17,7 @@ from emolytics_ldap.explanation import explain
 from emolytics_ldap.groups import Ask
 from emolytics_ldap.outcomes import denial, judge, outage
 from emolytics_ldap.people import People, Person
-from emolytics_ldap.servers import Purpose, Servers
+from emolytics_ldap.servers import Servers
 from emolytics_ldap.settings import LdapSettings
 from emolytics_ldap.standing import Standing, standing
 

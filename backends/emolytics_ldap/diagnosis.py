@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 from emolytics.backend import Finding
 from emolytics.errors import BackendMisbehaved, BackendUnavailable
 from emolytics_ldap.answers import Entry, NoAnswer, Result, Search
+from emolytics_ldap.breaker import Purpose, ServiceAccountRefused
 from emolytics_ldap.directory import Link
 from emolytics_ldap.filters import Template, Verdict
 from emolytics_ldap.flavors import DEFAULTS, Flavor
 from emolytics_ldap.groups import Ask
 from emolytics_ldap.outcomes import describe
-from emolytics_ldap.servers import Purpose, ServiceAccountRefused
 from emolytics_ldap.settings import GROUP_PLACEHOLDERS, Endpoint, LdapSettings, Security
 
 if TYPE_CHECKING:

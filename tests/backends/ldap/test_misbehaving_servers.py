@@ -276,7 +276,7 @@ def test_a_refused_service_account_that_was_mended_serves_direct_binds_again(
     open_to: Callable[..., LdapBackend], server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The person's own bind is none of the service account's tries, and says nothing about that account."""
-    monkeypatch.setattr("emolytics_ldap.servers._REFUSED_PAUSE", 0.2)
+    monkeypatch.setattr("emolytics_ldap.breaker._REFUSED_PAUSE", 0.2)
 
     def refuse_service(request: Request) -> bytes | None:
         if b"cn=portal" in request.body:

@@ -12,6 +12,7 @@ from emolytics.identity import Denied, Reason
 from emolytics.testing.hostile import HOSTILE_NAMES
 from emolytics_ldap import LdapBackend, servers
 from emolytics_ldap.answers import NoAnswer, Result, Search
+from emolytics_ldap.breaker import Purpose
 from emolytics_ldap.directory import Link
 from emolytics_ldap.escaping import DnValue, FilterValue
 from emolytics_ldap.groups import Ask
@@ -170,7 +171,7 @@ def test_a_search_on_a_connection_that_is_somebody_s(
     original = Servers.ask
 
     def ask(self: Servers, purpose: Any, *more: Any) -> Any:
-        return original(self, servers.Purpose.SEARCH, *more)
+        return original(self, Purpose.SEARCH, *more)
 
     monkeypatch.setattr(Servers, "ask", ask)
     corp = open_ldap(**directory_table(openldap, pool_size=1))
