@@ -48,6 +48,9 @@ class Link:
         if endpoint.security is Security.START_TLS:
             # before any bind: nothing but this request is ever said in clear
             self._ask(lambda: self._connection.start_tls(read_server_info=False))
+        if endpoint.security is not Security.NONE and not self.describe_tls():
+            self.forsake()
+            raise NoAnswer(f"{endpoint.url}: no TLS, and nothing is said in clear")
 
     @property
     def deadline(self) -> Deadline:
@@ -169,9 +172,11 @@ class Link:
 
     def _result(self, entries: tuple[Entry, ...] = ()) -> Result:
         answer = self._connection.result
+        # it goes into logs, where it must not forge a line (ASVS 16.4.1)
+        words = "".join(filter(str.isprintable, answer["message"] or ""))
         if answer["result"] in (_BUSY, _UNAVAILABLE):
-            raise NoAnswer(f"{self.endpoint.url} says {answer['description']}: {answer['message']}")
-        return Result(answer["result"], answer["message"] or "", entries, answer.get("controls") or {})
+            raise NoAnswer(f"{self.endpoint.url} says {answer['description']}: {words}")
+        return Result(answer["result"], words, entries, answer.get("controls") or {})
 
     def _ask(self, request: Callable[[], _T], *, may_count: bool = False) -> _T:
         wire = self._wire

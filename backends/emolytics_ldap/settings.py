@@ -199,9 +199,10 @@ class LdapSettings(BackendSettings):
         if not base:
             raise ValueError("is missing: the DN under which people stand")
         if "=" in template and not Dn.parse(template.replace("{username}", "x")).within(Dn.parse(base)):
-            # people would be bound, and then be sought where they are not: at the next revalidation they are gone
+            # people would be bound, and then be sought where they are not: the next revalidation ends all sessions
             raise ValueError(
-                f"is {base!r}, and user_dn names people elsewhere: one must stand below the other"
+                f"is {base!r}, but user_dn names people who do not stand below it: write what user_dn ends in, or "
+                "a base above that"
             )
         return base
 
