@@ -178,12 +178,12 @@ def _policy_unknown(backend: "LdapBackend", ask: Ask) -> Iterator[Finding]:
     wanted = f"(&{anybody}(pwdChangedTime=*)(!(pwdPolicySubentry=*)))"
     result = ask(Search(backend.settings.user_base, wanted, (), size_limit=1))
     if result.entries:
+        # no failure: the server dates passwords also where its default policy never lets them expire
         yield Finding(
             "password_policy",
-            False,
-            f"{result.entries[0].dn} has pwdChangedTime and names no policy: whose password expires would stay "
-            "signed in",
-            "Set password_policy to the server's default policy, which it does not tell us (olcPPolicyDefault).",
+            True,
+            f"{result.entries[0].dn} has pwdChangedTime and names no policy: if the server's default lets passwords "
+            "expire (olcPPolicyDefault), set password_policy to it, or else whose expires stays signed in",
         )
 
 
