@@ -9,14 +9,15 @@ from emolytics.backend import Context, Finding
 from emolytics.errors import BackendUnavailable
 from emolytics.identity import Authenticated, Denied, Outcome, Reason
 from emolytics_ldap.answers import Entry, Search
+from emolytics_ldap.breaker import Purpose
 from emolytics_ldap.deadline import Deadline
 from emolytics_ldap.diagnosis import diagnose
 from emolytics_ldap.directory import Link
 from emolytics_ldap.explanation import explain
 from emolytics_ldap.groups import Ask
-from emolytics_ldap.outcomes import denial, judge, outage
+from emolytics_ldap.outcomes import NOT_SHOWN, SUCCESS, denial, judge, outage
 from emolytics_ldap.people import People, Person
-from emolytics_ldap.servers import Purpose, Servers
+from emolytics_ldap.servers import Servers
 from emolytics_ldap.settings import LdapSettings
 from emolytics_ldap.standing import Standing, standing
 
@@ -177,9 +178,12 @@ class LdapBackend:
             if ask is None:
                 return None
             result = ask(Search(dn, "(objectClass=*)", _POLICY, whole_subtree=False))
+            if result.code not in (SUCCESS, *NOT_SHOWN):
+                raise outage(result, f"a look at {dn}")
             return result.entries[0] if result.entries else None
 
-        return standing(self.settings.flavor, person.entry, read_policy)
+        settings = self.settings
+        return standing(settings.flavor, person.entry, read_policy, settings.password_policy)
 
 
 class RevalidatingLdapBackend(LdapBackend):

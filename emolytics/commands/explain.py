@@ -5,7 +5,7 @@ import click
 from emolytics import roles
 from emolytics.backend import Diagnoses
 from emolytics.commands import Failure
-from emolytics.commands.opened import opened
+from emolytics.commands.opened import opened, printable
 from emolytics.commands.user import password_stdin, read_password
 from emolytics.errors import BackendUnavailable
 
@@ -27,7 +27,7 @@ def command(ctx: click.Context, backend: str, username: str, password_stdin: boo
         try:
             for step in found.explain(username, read_password(True) if password_stdin else None):
                 failed |= not step.ok
-                click.echo(f"{'ok    ' if step.ok else 'FAILED'}  {step.step}: {step.detail}")
+                click.echo(printable(f"{'ok    ' if step.ok else 'FAILED'}  {step.step}: {step.detail}"))
                 if step.groups is not None:
                     granted = sorted(roles.granted(core.settings, backend, step.groups))
                     click.echo(f"ok      roles: {', '.join(granted) or 'none'}")
