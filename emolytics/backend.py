@@ -4,7 +4,7 @@ A backend is opened once per process from its table in the settings and shared b
 no state of an attempt. It answers with an `Outcome` or raises `BackendUnavailable`, and nothing else.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
@@ -54,6 +54,17 @@ class RedirectBackend(Backend, Protocol):
 
     def logout_url(self, held: Authenticated, return_to: str) -> str | None:
         """Where to send the browser to end the provider's session too, or None where that is not offered."""
+
+
+@runtime_checkable
+class NamesDestinations(RedirectBackend, Protocol):
+    """Can tell where its provider's pages are, so that our forms lead there and nowhere else."""
+
+    def destinations(self) -> Collection[str]:
+        """Where `begin` and `logout_url` send browsers: origins, or a scheme (`https:`) while they are not known.
+
+        The places that the provider itself may send browsers on to at once belong there as well. Never waits.
+        """
 
 
 @runtime_checkable

@@ -3,7 +3,7 @@
 Each step is a file: `authorization` (there and back), `token_endpoint`, `id_token`, `identification`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
 from emolytics.backend import Context, Finding
@@ -23,7 +23,7 @@ from emolytics_oauth.token_endpoint import TokenEndpoint, Tokens
 
 
 class OauthBackend:
-    """Matches `RedirectBackend`, `Revalidates`, `ReceivesLogout` and `Diagnoses`; shared by all threads."""
+    """Matches `NamesDestinations`, `Revalidates`, `ReceivesLogout` and `Diagnoses`; shared by all threads."""
 
     def __init__(self, settings: OauthSettings, context: Context) -> None:
         self.name = context.name
@@ -48,6 +48,10 @@ class OauthBackend:
     def available(self) -> bool:
         """Whether the button should promise anything: the provider answered when last asked. Never waits."""
         return self._provider.discovered.seems_there()
+
+    def destinations(self) -> Collection[str]:
+        """Where browsers may be sent, by the settings and by the provider's metadata. Never waits."""
+        return self._provider.pages | self.settings.onward_origins
 
     def check_health(self) -> None:
         """Return if the provider answers; one request. Raises `BackendUnavailable`."""

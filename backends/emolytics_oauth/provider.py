@@ -49,6 +49,14 @@ class Provider:
         """Raises `BackendUnavailable` or `BackendMisbehaved` when there is no usable metadata."""
         return self.discovered.get()
 
+    @property
+    def pages(self) -> frozenset[str]:
+        """The origins of the pages for browsers; while the metadata are not known, the issuer's scheme. Never waits."""
+        known = self.discovered.peek() if self._settings.issuer else self.endpoints
+        if known is None:
+            return frozenset([self.issuer.partition("//")[0]])
+        return frozenset(origin_of(url) for url in (known.authorization, known.end_session) if url)
+
     def keys_for(self, kid: str | None, algorithm: str) -> list[Any]:
         """The keys that may have signed; empty if there is none. Raises `BackendUnavailable`."""
         return self.keys.get().fitting(kid, algorithm) or self.keys.renew(KEY_SEARCH).fitting(kid, algorithm)

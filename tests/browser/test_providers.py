@@ -140,6 +140,20 @@ def test_a_person_comes_back_from_the_provider_to_where_they_were_going(page: Pa
     assert (known["subject"], known["backend"], known["roles"]) == ("sub-alice", "sso", ["developer"])
 
 
+def test_forms_lead_to_these_providers_alone(
+    page: Page, portal: PortalProcess, provider: OidcProvider
+) -> None:
+    page.goto("/login")
+    page.get_by_role("button", name="Sign in with Acme SSO").click()  # by now its metadata are known
+
+    told = page.context.request.get("/login").headers["content-security-policy"]
+
+    targets = told.partition("form-action ")[2].split(" ")
+    github = next(each for each in targets if each not in ("'self'", portal.url, provider.issuer))
+    assert sorted(targets) == sorted(["'self'", portal.url, provider.issuer, github])
+    assert github.startswith("http://127.0.0.1:")
+
+
 def test_somebody_who_cancels_there_finds_a_way_on(page: Page) -> None:
     page.goto("/login")
     page.get_by_role("button", name="Sign in with Acme SSO").click()
