@@ -95,6 +95,18 @@ class ReceivesLogout(Backend, Protocol):
 
 
 @runtime_checkable
+class NamesIssuer(Backend, Protocol):
+    """Says before any sign-in in whose name it vouches, and by what it tells people apart.
+
+    `subject_source` is for the operator, and must be another text wherever the subject is another thing. The core
+    refuses two backends of one issuer that differ in it.
+    """
+
+    issuer: str
+    subject_source: str
+
+
+@runtime_checkable
 class KeepsAccounts(Backend, Protocol):
     """Keeps accounts of its own, which people and operators may change here.
 

@@ -20,7 +20,9 @@ from emolytics.backend import (
 from emolytics.basic import Basic
 from emolytics.chain import Chain, Link
 from emolytics.database import Database
+from emolytics.errors import SettingsError
 from emolytics.hashing import Hasher
+from emolytics.issuers import require_one_meaning
 from emolytics.passwords import PasswordPolicy
 from emolytics.pending import PendingSignIns
 from emolytics.registry import close_backends, open_backends
@@ -63,6 +65,7 @@ class Core:
         self.pending = PendingSignIns(self.database, self.sealer)
         self.throttle = Throttle(self.database, settings.limits)
         self._opened = open_backends(settings, self._context)
+        self._check_issuers()
         self.backends = {each.name: each.backend for each in self._opened}
         self.sign_in = SignIn(
             settings,
@@ -79,6 +82,13 @@ class Core:
         self.revalidation = Revalidation(settings, self.database, self.sessions, self.audit, self.backends)
 
         _warn_of_what_waits(settings)
+
+    def _check_issuers(self) -> None:
+        try:
+            require_one_meaning(self._opened)
+        except SettingsError:
+            self.close()
+            raise
 
     def _context(self, name: str) -> Context:
         return Context(

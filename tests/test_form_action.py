@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,7 +35,7 @@ def targets(portal: Portal) -> list[str]:
     return policy_of(portal.client().get("/login"))["form-action"].split(" ")
 
 
-def portal_with(tmp_path: Path, kind: str, public_url: str = PUBLIC, **changes: object) -> Portal:
+def portal_with(tmp_path: Path, kind: str, public_url: str = PUBLIC, **changes: Any) -> Portal:
     settings = settings_for(f"sqlite:///{tmp_path}/emolytics.db", public_url=public_url, **changes)
     settings["backends"]["sso"] = {"type": kind}
     return Portal(create_app(settings))

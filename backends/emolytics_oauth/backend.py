@@ -40,6 +40,17 @@ class OauthBackend:
         return bool(self.settings.issuer)
 
     @property
+    def issuer(self) -> str:
+        """Who vouches for the people that come from here."""
+        return self._provider.issuer
+
+    @property
+    def subject_source(self) -> str:
+        """The claim that tells people apart, and the place that it is from."""
+        place = self.settings.issuer or self.settings.userinfo_url
+        return f"the claim {self.settings.claims.subject} of {place}"
+
+    @property
     def icon(self) -> str:
         """The drawing for the button; the core has one for each preset, and one for any other provider."""
         return f"{self.settings.preset or 'openid'}.svg"

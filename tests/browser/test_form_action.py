@@ -66,8 +66,8 @@ class PortalBehindGates(PortalProcess):
 def portal() -> Iterator[PortalProcess]:
     with ExitStack() as stack:
         behind = (stack.enter_context(GithubShaped()), stack.enter_context(GithubShaped()))
-        gates = [stack.enter_context(Gate(provider)) for provider in behind]
-        yield stack.enter_context(PortalBehindGates(*gates, behind))
+        named, unnamed = (stack.enter_context(Gate(provider)) for provider in behind)
+        yield stack.enter_context(PortalBehindGates(named, unnamed, behind))
 
 
 @pytest.fixture
