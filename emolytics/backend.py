@@ -84,6 +84,16 @@ class Revalidates(Backend, Protocol):
 
 
 @runtime_checkable
+class BoundsRevalidation(Revalidates, Protocol):
+    """Must not be asked twice at once for one session: it uses up what it holds, such as a refresh token.
+
+    `longest_revalidation` is how many seconds `revalidate` may take at worst. Nobody else asks in that time.
+    """
+
+    longest_revalidation: float
+
+
+@runtime_checkable
 class ReceivesLogout(Backend, Protocol):
     """Is told by its issuer, behind the browser's back, that a session has ended there."""
 

@@ -23,7 +23,7 @@ from emolytics_oauth.token_endpoint import TokenEndpoint, Tokens
 
 
 class OauthBackend:
-    """Matches `NamesDestinations`, `Revalidates`, `ReceivesLogout` and `Diagnoses`; shared by all threads."""
+    """Matches `NamesDestinations`, `BoundsRevalidation`, `ReceivesLogout` and `Diagnoses`; shared by all threads."""
 
     def __init__(self, settings: OauthSettings, context: Context) -> None:
         self.name = context.name
@@ -49,6 +49,11 @@ class OauthBackend:
         """The claim that tells people apart, and the place that it is from."""
         place = self.settings.issuer or self.settings.userinfo_url
         return f"the claim {self.settings.claims.subject} of {place}"
+
+    @property
+    def longest_revalidation(self) -> float:
+        """How many seconds `revalidate` may take at worst."""
+        return self._identifier.most_requests * self._http.longest
 
     @property
     def icon(self) -> str:
