@@ -53,7 +53,10 @@ class RedirectBackend(Backend, Protocol):
         """Judge the provider's answer. `params` holds each parameter once; the core refuses repeated ones."""
 
     def logout_url(self, held: Authenticated, return_to: str) -> str | None:
-        """Where to send the browser to end the provider's session too, or None where that is not offered."""
+        """Where to send the browser to end the provider's session too, or None where that is not offered.
+
+        A `state` among the URL's parameters is remembered: who brings it back to `return_to` is told that it is done.
+        """
 
 
 @runtime_checkable
