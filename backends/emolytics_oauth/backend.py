@@ -91,13 +91,17 @@ class OauthBackend:
 
         Raises `BackendUnavailable` when the provider does not answer, `BackendMisbehaved` for nonsense.
         """
+        step = "answer"
         try:
             code = code_from(params, pending, self._provider)
+            step = "tokens"
             tokens = self._token_endpoint.exchange(code, pending["callback_url"], pending["verifier"])
+            step = "claims"
             learned = self._identifier.learn(tokens, expected_of(tokens, code, pending, self.settings))
+            step = "identity"
             identity = self._identifier.identify(learned.statement)
         except Rejected as rejected:
-            return rejected.at_sign_in()
+            return rejected.at_sign_in(step)
         return Authenticated(identity, retain(tokens), learned.upstream_session)
 
     def revalidate(self, held: Authenticated) -> Outcome:
