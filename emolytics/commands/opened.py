@@ -105,8 +105,12 @@ def _text(value: Any) -> str:
         return ", ".join(map(_text, value)) or "-"
     if value is None or value == "":
         return "-"
-    # A name from outside must not move the cursor or forge a line of its own.
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in str(value))
+    return in_one_line(str(value))
+
+
+def in_one_line(text: str) -> str:
+    """The text, so that a name from outside moves no cursor and forges no line of its own."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
 def _file(ctx: click.Context) -> Path:
