@@ -231,6 +231,12 @@ class Context:
     hasher: "Hasher"
     policy: "PasswordPolicy"
     public_url: str
+    url_prefix: str = ""
+
+    @property
+    def login_url(self) -> str:
+        """The sign-in page as others must know it; a provider's callback lies below it."""
+        return f"{self.public_url.rstrip('/')}{self.url_prefix.rstrip('/')}/login"
 
 
 CAPABILITIES = (PasswordBackend, RedirectBackend, RequestBackend)

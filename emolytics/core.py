@@ -45,11 +45,13 @@ _ICON = "key.svg"
 class Core:
     """All that the views and the commands work with. `close` gives everything back.
 
-    Raises `SettingsError` when a backend cannot be opened.
+    `url_prefix` is what our pages lie under in a host application. Raises `SettingsError` when a backend cannot be
+    opened.
     """
 
-    def __init__(self, settings: Settings, keys: tuple[SecretStr, ...]) -> None:
+    def __init__(self, settings: Settings, keys: tuple[SecretStr, ...], url_prefix: str = "") -> None:
         self.settings = settings
+        self._url_prefix = url_prefix
         self._options = {configured.name: configured.options for configured in settings.backends}
         self.database = Database(settings.database.get_secret_value())
         self.policy = PasswordPolicy(settings.passwords.minimum_length, _context_words(settings))
@@ -92,7 +94,13 @@ class Core:
 
     def _context(self, name: str) -> Context:
         return Context(
-            name, self.settings.folder, self.database, self.hasher, self.policy, self.settings.public_url
+            name,
+            self.settings.folder,
+            self.database,
+            self.hasher,
+            self.policy,
+            self.settings.public_url,
+            self._url_prefix,
         )
 
     def _chain(self, asked: Sequence[PasswordBackend]) -> Chain:

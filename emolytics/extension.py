@@ -62,7 +62,7 @@ class Emolytics:
         """Bring the database up to date, open the backends, and add the views; the result is the app's own core."""
         settings = self._settings if isinstance(self._settings, Settings) else load_settings(self._settings)
         keys = settings.secret_key.load(create=True)
-        core = Core(settings, keys)
+        core = Core(settings, keys, self._url_prefix or "")
         migrations.upgrade(core.database)
         app.extensions["emolytics"] = core
         logs.keep_audit_trail()
