@@ -20,7 +20,9 @@ from emolytics.backend import (
 from emolytics.basic import Basic
 from emolytics.chain import Chain, Link
 from emolytics.database import Database
+from emolytics.errors import SettingsError
 from emolytics.hashing import Hasher
+from emolytics.issuers import require_one_meaning
 from emolytics.passwords import PasswordPolicy
 from emolytics.pending import PendingSignIns
 from emolytics.registry import close_backends, open_backends
@@ -43,11 +45,13 @@ _ICON = "key.svg"
 class Core:
     """All that the views and the commands work with. `close` gives everything back.
 
-    Raises `SettingsError` when a backend cannot be opened.
+    `url_prefix` is what our pages lie under in a host application. Raises `SettingsError` when a backend cannot be
+    opened.
     """
 
-    def __init__(self, settings: Settings, keys: tuple[SecretStr, ...]) -> None:
+    def __init__(self, settings: Settings, keys: tuple[SecretStr, ...], url_prefix: str = "") -> None:
         self.settings = settings
+        self._url_prefix = url_prefix
         self._options = {configured.name: configured.options for configured in settings.backends}
         self.database = Database(settings.database.get_secret_value())
         self.policy = PasswordPolicy(settings.passwords.minimum_length, _context_words(settings))
@@ -63,6 +67,7 @@ class Core:
         self.pending = PendingSignIns(self.database, self.sealer)
         self.throttle = Throttle(self.database, settings.limits)
         self._opened = open_backends(settings, self._context)
+        self._check_issuers()
         self.backends = {each.name: each.backend for each in self._opened}
         # Asked once: what a protocol asks of an object costs more than all else that a request does here.
         opened = list(self.backends.values())
@@ -85,9 +90,22 @@ class Core:
 
         _warn_of_what_waits(settings)
 
+    def _check_issuers(self) -> None:
+        try:
+            require_one_meaning(self._opened)
+        except SettingsError:
+            self.close()
+            raise
+
     def _context(self, name: str) -> Context:
         return Context(
-            name, self.settings.folder, self.database, self.hasher, self.policy, self.settings.public_url
+            name,
+            self.settings.folder,
+            self.database,
+            self.hasher,
+            self.policy,
+            self.settings.public_url,
+            self._url_prefix,
         )
 
     def _chain(self, asked: Sequence[PasswordBackend]) -> Chain:

@@ -26,8 +26,8 @@ from emolytics.challenge import challenge
 from emolytics.commands import flask_group
 from emolytics.core import Core
 from emolytics.errors import BackendUnavailable, StoreUnavailable
-from emolytics.forms import InvalidRequest, origin_of
-from emolytics.headers import content_security_policy, keep_private, protect
+from emolytics.forms import InvalidRequest
+from emolytics.headers import FormTargets, content_security_policy, keep_private, protect
 from emolytics.settings import Settings, load_settings
 from emolytics.user import User
 
@@ -62,7 +62,7 @@ class Emolytics:
         """Bring the database up to date, open the backends, and add the views; the result is the app's own core."""
         settings = self._settings if isinstance(self._settings, Settings) else load_settings(self._settings)
         keys = settings.secret_key.load(create=True)
-        core = Core(settings, keys)
+        core = Core(settings, keys, self._url_prefix or "")
         migrations.upgrade(core.database)
         app.extensions["emolytics"] = core
         logs.keep_audit_trail()
@@ -127,7 +127,7 @@ def _cookie_prefix(secure: bool, domain: str | None, path: str) -> str:
 
 def _install_hooks(app: Flask, core: Core) -> None:
     portal = bool(app.config.get("EMOLYTICS_PORTAL"))
-    policy = content_security_policy(_form_targets(core))
+    targets = FormTargets(core)
 
     @app.before_request
     def recognise() -> None:
@@ -141,6 +141,7 @@ def _install_hooks(app: Flask, core: Core) -> None:
         challenge(core, response)
         if portal or request.blueprint == views.blueprint.name or answers.is_ours():
             # What /verify says goes out under the name of the application behind the proxy.
+            policy = content_security_policy(targets.now())
             return protect(response, policy, whole_site=portal and request.endpoint != "emolytics.verify")
         return keep_private(response)
 
@@ -152,16 +153,6 @@ def _install_hooks(app: Flask, core: Core) -> None:
     app.register_error_handler(StoreUnavailable, _outage)
     app.register_error_handler(BackendUnavailable, _outage)
     app.register_error_handler(InvalidRequest, _invalid_request)
-
-
-def _form_targets(core: Core) -> str:
-    """Browsers hold a form's redirect to `form-action` too, and a provider's address is known only when asked."""
-    settings = core.settings
-    if not core.redirect_backends():
-        origins = {*settings.allowed_redirects, *filter(None, [origin_of(settings.public_url)])}
-        return "".join(f" {origin}" for origin in sorted(origins))
-    tried_out_here = settings.public_url.startswith("http://")
-    return " https: http://127.0.0.1:* http://localhost:*" if tried_out_here else " https:"
 
 
 def _outage(raised: Exception) -> Response:

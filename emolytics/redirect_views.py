@@ -100,14 +100,18 @@ def _finish(backend: str, outcome: Outcome, waiting: Waiting) -> Response:
 
 
 def _denied(backend: str, denied: Denied) -> Response:
-    detail = {"detail": denied.detail} if denied.detail else {}
+    told = {"step": denied.step, "subject": denied.subject, "detail": denied.detail}
+    detail = {name: text for name, text in told.items() if text}
     core().audit.note(Record(Event.DENIED, client(), "", backend, reason=denied.reason, detail=detail))
     code = REFUSAL_FOR.get(denied.reason, Refusal.ACCESS_DENIED)
     return error(code, message=denied.message if denied.credential_proven else "")
 
 
 def _outage(backend: str, outage: BackendUnavailable) -> Response:
-    core().audit.note(Record(Event.BACKEND_UNAVAILABLE, client(), "", backend, reason=str(outage)))
+    told = {"detail": str(outage)}
+    core().audit.note(
+        Record(Event.BACKEND_UNAVAILABLE, client(), "", backend, reason=str(outage), detail=told)
+    )
     status = 502 if isinstance(outage, BackendMisbehaved) else 503
     message = (
         f"{core().label(backend)} does not answer as it should. Please try again, or sign in another way."

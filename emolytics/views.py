@@ -10,13 +10,12 @@ from typing import Any
 from flask import Blueprint, Response, current_app, jsonify, request, session, url_for
 from flask_login import current_user, login_fresh, login_user, logout_user
 
-from emolytics.addresses import checked_next, external_url
+from emolytics import upstream_logout
+from emolytics.addresses import checked_next
 from emolytics.answers import ERRORS, done, error, page, see_other, sentence, wants_json, with_retry
 from emolytics.audit import Event, Record
-from emolytics.backend import RedirectBackend
 from emolytics.challenge import unauthenticated
 from emolytics.core import Core
-from emolytics.errors import BackendUnavailable
 from emolytics.forms import (
     CSRF_FIELD,
     InvalidRequest,
@@ -97,6 +96,8 @@ def login() -> Response:
     """The page with the form and the buttons; somebody who is in already goes on, unless asked to sign in anew."""
     if current_user.is_authenticated and (login_fresh() or "fresh" not in request.args):
         return see_other(checked_next(request.args.get("next")))
+    if upstream_logout.has_returned():
+        return see_other(url_for("emolytics.login", signed_out=1))
     if wants_json():
         return _ways_in()
     notice = "You are signed out." if "signed_out" in request.args else None
@@ -113,7 +114,7 @@ def sign_in() -> Response:
 def logout() -> Response:
     """End the session here: the row first, then the cookies."""
     require_own_page()
-    upstream = _upstream_logout()
+    upstream = upstream_logout.leave(core(), current_user)
     end_current_session(Event.SIGNED_OUT)
     response = done(upstream or url_for("emolytics.login", signed_out=1))
     # ASVS 14.3.1; in a host application its own storage is not ours to clear.
@@ -153,20 +154,6 @@ def vouched_for() -> bool:
 def note_refused(reason: str) -> None:
     """An attempt to go round the forms is worth a record (ASVS 16.3.3)."""
     core().audit.note(Record(Event.REQUEST_REFUSED, client(), reason=reason))
-
-
-def _upstream_logout() -> str | None:
-    """Where the provider ends its own session; None where there is none, or it does not answer now."""
-    if not current_user.is_authenticated or current_user.session_id is None:
-        return None
-    backend = core().backends.get(current_user.backend)
-    held = core().sessions.held(current_user.session_id)
-    if held is None or not isinstance(backend, RedirectBackend):
-        return None
-    try:
-        return backend.logout_url(held.outcome, external_url("emolytics.login"))
-    except BackendUnavailable:
-        return None
 
 
 def _sign_in_by_form() -> Response:

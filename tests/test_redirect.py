@@ -1,5 +1,6 @@
 """Signing in by a provider, seen from the core: what waits, who may come back, and what a bad answer leads to."""
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from urllib.parse import parse_qsl, urlsplit
@@ -10,6 +11,8 @@ from sqlalchemy import func, select
 from werkzeug.test import TestResponse
 
 from emolytics import create_app
+from emolytics.errors import BackendUnavailable
+from emolytics.identity import Denied, Reason
 from emolytics.schema import audit_events, pending_sign_ins, sessions
 from emolytics.testing import Person, new_person
 from tests import stand_ins
@@ -375,3 +378,40 @@ def test_each_end_of_a_sign_in_is_one_event(
         ("user_added", "first sign-in"),
         ("signed_in", ""),
     ]
+
+
+def last_detail(portal: Portal) -> dict[str, str]:
+    found: dict[str, str] = json.loads(portal.rows(audit_events)[-1]["detail"])
+    return found
+
+
+def test_the_record_of_a_denial_names_the_subject_and_the_step_and_no_secret(
+    portal: Portal, client: FlaskClient, sso: Provider, grace: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ASVS 16.2.1: whom it was about, as far as the provider had said."""
+    denied = Denied(Reason.NOT_ALLOWED, "in none of required_groups", subject="account-7", step="identity")
+    monkeypatch.setattr(portal.core.backends["sso"], "complete", lambda *_: denied)
+    answer = sso.approve(press(client).location, grace)
+
+    assert come_back(client, answer).status_code == 403
+
+    told = {"step": "identity", "subject": "account-7", "detail": "in none of required_groups"}
+    assert last_detail(portal) == told
+    code = dict(parse_qsl(urlsplit(answer).query))["code"]
+    assert code not in str(portal.rows(audit_events))
+
+
+def test_the_record_of_an_outage_holds_all_that_was_said_of_it(
+    portal: Portal, client: FlaskClient, sso: Provider, grace: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = (
+        "https://id.example.com/token answered 401, invalid_client: check client_id, client_secret and more"
+    )
+
+    def fail(*_: object) -> None:
+        raise BackendUnavailable(said)
+
+    monkeypatch.setattr(portal.core.backends["sso"], "complete", fail)
+    come_back(client, sso.approve(press(client).location, grace))
+
+    assert last_detail(portal) == {"detail": said}

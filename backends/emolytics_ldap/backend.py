@@ -47,6 +47,8 @@ class LdapBackend:
         self.settings = settings
         self.people = People(settings)
         self.servers = Servers(settings)
+        self.issuer = self.people.issuer
+        self.subject_source = f"the attribute {settings.attributes.subject.lower()}"
 
     def authenticate(self, username: str, password: str) -> Outcome:
         """Say whether the password is this person's. Raises `BackendUnavailable` within `timeout`."""

@@ -15,6 +15,7 @@ class LocalBackend:
     def __init__(self, context: Context, issuer: str) -> None:
         self.name = context.name
         self.issuer = issuer
+        self.subject_source = "our own number"
         self._accounts = Accounts(context.database, issuer)
         self._database = context.database
         self._hasher = context.hasher

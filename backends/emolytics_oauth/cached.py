@@ -46,6 +46,10 @@ class Cached(Generic[T]):
         finally:
             self._lock.release()
 
+    def peek(self) -> T | None:
+        """Return what is known, however old, and fetch nothing."""
+        return self._value
+
     def renew(self, every: float) -> T:
         """Fetch anew, or return what is there if `renew` did so in the last `every` seconds."""
         asked = self._clock()

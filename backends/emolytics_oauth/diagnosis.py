@@ -12,7 +12,7 @@ from emolytics_oauth.settings import OauthSettings
 
 def diagnose(settings: OauthSettings, context: Context, provider: Provider) -> Iterator[Finding]:
     """Yield the findings; asks the provider anew, past what is kept."""
-    base = f"{context.public_url.rstrip('/')}/login"
+    base = context.login_url
     yield Finding("redirect URI to register", ok=True, detail=f"{base}/{context.name}/callback")
     if not settings.issuer:
         yield _reachable(provider)

@@ -72,6 +72,11 @@ class HttpClient:
         self._adapter = TimedAdapter()
         self._closed = False
 
+    @property
+    def longest(self) -> float:
+        """How many seconds one request may take at worst: to connect, to further addresses too, and to be answered."""
+        return 4 * self._silence
+
     def close(self) -> None:
         """Close the connections that are kept open, and make no more."""
         self._closed = True

@@ -38,7 +38,23 @@ function sendOnce(event) {
   setTimeout(release, RELEASE_AFTER, form);
 }
 
+// A browser that holds a form's redirects to the policy stays where it is, and would say nothing.
+function tellBlocked(event) {
+  if (event.effectiveDirective !== "form-action") return;
+  const told = document.createElement("div");
+  const text = document.createElement("p");
+  told.className = "message message-error";
+  told.setAttribute("role", "alert");
+  text.textContent =
+    "The browser was not let on: the other side sends it to a place that this site does not know. " +
+    "Please tell the people who run this site.";
+  told.append(text);
+  document.querySelector("h1")?.after(told);
+  document.querySelectorAll("form[data-sent]").forEach(release);
+}
+
 document.querySelectorAll("input[type=password]").forEach(addReveal);
 document.addEventListener("submit", sendOnce);
+document.addEventListener("securitypolicyviolation", tellBlocked);
 // "Back" may bring the page as it was left.
 addEventListener("pageshow", () => document.querySelectorAll("form[data-sent]").forEach(release));
