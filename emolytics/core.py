@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 from sqlalchemy import select
 
+from emolytics.attempts import Attempts
 from emolytics.audit import Audit
 from emolytics.backend import (
     Context,
@@ -62,6 +63,7 @@ class Core:
         self.sessions = Sessions(self.database, settings.session, self.sealer)
         self.pending = PendingSignIns(self.database, self.sealer)
         self.throttle = Throttle(self.database, settings.limits)
+        self.attempts = Attempts(self.throttle)
         self._opened = open_backends(settings, self._context)
         self.backends = {each.name: each.backend for each in self._opened}
         self.sign_in = SignIn(
@@ -70,7 +72,7 @@ class Core:
             self._chain(self.password_backends()),
             self.users,
             self.sessions,
-            self.throttle,
+            self.attempts,
             self.audit,
             {name: one for name, one in self.backends.items() if isinstance(one, DatesCredentials)},
         )

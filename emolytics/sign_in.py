@@ -12,18 +12,18 @@ from enum import StrEnum
 from sqlalchemy import Connection
 
 from emolytics import roles
+from emolytics.attempts import Attempt, Attempts
 from emolytics.audit import Audit, Client, Event, Record
 from emolytics.backend import DatesCredentials
 from emolytics.chain import Answer, Chain
 from emolytics.database import Database
-from emolytics.errors import InvalidName
+from emolytics.errors import InvalidName, TooManyAttempts
 from emolytics.identity import Authenticated, Denied, Identity, Reason
-from emolytics.names import canonical, prepare
+from emolytics.names import prepare
 from emolytics.schema import fits, sessions
 from emolytics.sessions import Sessions
 from emolytics.settings import Settings
 from emolytics.sweeping import Sweeper
-from emolytics.throttle import Throttle, Ticket, TooMany
 from emolytics.user import User
 from emolytics.users import Provisioned, Users
 
@@ -90,7 +90,7 @@ class SignIn:
         chain: Chain,
         users: Users,
         sessions: Sessions,
-        throttle: Throttle,
+        attempts: Attempts,
         audit: Audit,
         dated: Mapping[str, DatesCredentials],
     ) -> None:
@@ -100,7 +100,7 @@ class SignIn:
         self._chain = chain
         self._users = users
         self._sessions = sessions
-        self._throttle = throttle
+        self._attempts = attempts
         self._audit = audit
         self._dated = dated
         self._sweeper = Sweeper(database)
@@ -124,14 +124,15 @@ class SignIn:
         self, username: str, password: str, client: Client, chain: Chain | None = None
     ) -> Proven | Refused:
         """Judge a name and a password, counted by the throttle, and let nobody in yet. Raises `StoreUnavailable`."""
-        ticket = self._throttle.admit(account_key(username), client.address)
-        if isinstance(ticket, TooMany):
+        try:
+            attempt = self._attempts.begin(username, client)
+            answer = self._ask(username, password, chain or self._chain, attempt)
+        except TooManyAttempts as refused:
             self._audit.note(Record(Event.THROTTLED, client, username))
-            return Refused(Refusal.TOO_MANY_ATTEMPTS, retry_after=ticket.retry_after)
-        answer = self._ask(username, password, chain or self._chain)
+            return Refused(Refusal.TOO_MANY_ATTEMPTS, retry_after=refused.retry_after)
         if isinstance(answer.outcome, Denied):
-            return self._deny(answer, answer.outcome, username, client, ticket)
-        self._throttle.give_back(ticket)
+            return self._deny(answer, answer.outcome, username, client, attempt)
+        attempt.give_back()
         return Proven(answer.backend, answer.outcome)
 
     def admit(
@@ -172,7 +173,7 @@ class SignIn:
             roles.sync(connection, person.user_id, self._settings, backend, identity.groups)
         return person
 
-    def _ask(self, username: str, password: str, chain: Chain) -> Answer:
+    def _ask(self, username: str, password: str, chain: Chain, attempt: Attempt) -> Answer:
         try:
             name = prepare(username)
         except InvalidName as error:
@@ -181,12 +182,14 @@ class SignIn:
             name = "\N{REPLACEMENT CHARACTER}"
         if not _can_be_a_password(password):
             password, name = "\N{REPLACEMENT CHARACTER}", "\N{REPLACEMENT CHARACTER}"
-        return chain.ask(name, password)
+        return chain.ask(name, password, attempt.about)
 
-    def _deny(self, answer: Answer, denied: Denied, username: str, client: Client, ticket: Ticket) -> Refused:
+    def _deny(
+        self, answer: Answer, denied: Denied, username: str, client: Client, attempt: Attempt
+    ) -> Refused:
         self._sweeper.sweep_now_and_then()
         if answer.outages and not answer.password_checked:
-            self._throttle.give_back(ticket)
+            attempt.give_back()
         for name, outage in answer.outages:
             self._audit.note(Record(Event.BACKEND_UNAVAILABLE, client, username, name, reason=str(outage)))
         detail = {"detail": denied.detail} if denied.detail else {}
@@ -239,14 +242,6 @@ class SignIn:
         self._audit.within(
             connection, Record(Event.SIGNED_IN, client, person.username, backend, person.user_id)
         )
-
-
-def account_key(username: str) -> str:
-    """The name under which the throttle counts this one: that of all its spellings."""
-    try:
-        return canonical(username)
-    except InvalidName:
-        return "\N{REPLACEMENT CHARACTER}" + username[:256]
 
 
 def _can_be_a_password(password: str) -> bool:

@@ -1,31 +1,36 @@
-"""Counts password checks before they happen, so that guessing stops at a number, not at a speed.
+"""How many password checks there may be, of what, from where: guessing stops at a number, not at a speed.
 
-Two counters stand in the shared store: one of the account, under its canonical name, and one of the
-address block. They hold over workers and restarts. Nothing that others do resets an account's counter.
+A check is counted before it happens, under the name that was typed and under the address block; and once a
+backend has found whose name that is, under the account, so that all names of one account are one. Nothing that
+others do resets an account's counter. A device that its owner has signed in with before has a counter of its own,
+so that strangers cannot lock the owner out (OWASP, "Slow Down Online Guessing Attacks with Device Cookies").
 """
 
 import hashlib
 import ipaddress
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
-from sqlalchemy import Connection, and_, delete, insert, select, update
-
+from emolytics.counters import Counter, Counters, Full, SqlCounters
 from emolytics.database import Database
-from emolytics.schema import throttle_counters as counters
 from emolytics.settings import LimitSettings
+
+# Counts are taken back in this order, as they were counted: no two transactions wait for each other.
+_ORDER = ("device", "account", "subject", "pair", "address", "redirect")
 
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
     """One counted check; it can be given back if nothing was learned from it.
 
-    `valid_until` is when the window that it was counted in is over at the latest: none that opened after it
-    may be made larger by it.
+    `ends` is when a window that opened with it is over: none that opened later may be made larger by it.
     """
 
-    keys: tuple[str, ...]
-    valid_until: int
+    counted: tuple[Counter, ...]
+    ends: int
+    address: str
+    device: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,67 +40,60 @@ class TooMany:
     retry_after: int
 
 
-class _LimitReached(Exception):
-    def __init__(self, retry_after: int) -> None:
-        self.retry_after = retry_after
-
-
 class Throttle:
-    """At most `failures` checks of one account, `address_failures` from one block, in a window."""
+    """At most `failures` checks of one account, `address_failures` from one block, in a window.
 
-    def __init__(self, database: Database, settings: LimitSettings) -> None:
-        self._database = database
+    Raises `StoreUnavailable`.
+    """
+
+    def __init__(self, store: Counters | Database, settings: LimitSettings) -> None:
+        self.counters: Counters = SqlCounters(store) if isinstance(store, Database) else store
         self._settings = settings
         self._window = int(settings.window.total_seconds())
 
-    def admit(self, account: str, address: str) -> Ticket | TooMany:
-        """Count one check of this account from this address, or say when to come back. Raises `StoreUnavailable`."""
-        block = address_block(address)
-        wanted = (
-            ("account", account, self._settings.failures),
-            ("address", block, self._settings.address_failures),
-        )
-        try:
-            return self._database.run(lambda connection: self._count(connection, wanted))
-        except _LimitReached as reached:
-            return TooMany(reached.retry_after)
+    def admit(self, account: str, address: str, device: str = "") -> Ticket | TooMany:
+        """Count one check of this name from this address, or say when to come back.
+
+        `device` is the counter of a device that the owner of this name has signed in with before.
+        """
+        ticket = Ticket((), int(time.time()) + self._window, address, device)
+        return self._count(ticket, self._by_name(account, address_block(address), device))
+
+    def admit_account(self, ticket: Ticket, issuer: str, subject: str, device: str = "") -> Ticket | TooMany:
+        """Count the same check under the account that the name turned out to lead to.
+
+        `device` is the counter of a device that the owner of the account has signed in with before.
+        """
+        return self._count(ticket, self._by_account(ticket, issuer, subject, device))
 
     def give_back(self, ticket: Ticket) -> None:
         """The check told nothing (an outage) or was the owner's own: it does not count."""
-        self._database.run(lambda connection: self._uncount(connection, ticket))
-
-    @staticmethod
-    def _uncount(connection: Connection, ticket: Ticket) -> None:
-        same_window = and_(counters.c.failures > 0, counters.c.window_ends <= ticket.valid_until)
-        for key in ticket.keys:  # in the order of counting, so that no two transactions wait for each other
-            one_less = update(counters).where(counters.c.key == key, same_window)
-            connection.execute(one_less.values(failures=counters.c.failures - 1))
+        in_order = sorted(ticket.counted, key=lambda counter: _ORDER.index(counter.kind))
+        self.counters.uncount([counter.key for counter in in_order], ticket.ends)
 
     def check_health(self) -> None:
         """Return if the counters can be reached; raise `StoreUnavailable` if not."""
-        with self._database.read() as connection:
-            connection.execute(select(counters.c.key).limit(1))
+        self.counters.check_health()
 
-    def _count(self, connection: Connection, wanted: tuple[tuple[str, str, int], ...]) -> Ticket:
-        now = int(time.time())
-        keys = tuple(self._add_one(connection, kind, text, limit, now) for kind, text, limit in wanted)
-        return Ticket(keys, now + self._window)
+    def _by_name(self, account: str, block: str, device: str) -> Iterator[Counter]:
+        limits, account_key = self._settings, _key("account", account)
+        if device:
+            yield Counter("device", device, limits.failures)
+        yield Counter("account", account_key, None if device else limits.failures)
+        yield Counter("address", _key("address", block), None if device else limits.address_failures)
 
-    def _add_one(self, connection: Connection, kind: str, text: str, limit: int, now: int) -> str:
-        key = _key(kind, text)
-        open_ = and_(counters.c.key == key, counters.c.window_ends > now)
-        one_more = update(counters).where(open_, counters.c.failures < limit)
-        if connection.execute(one_more.values(failures=counters.c.failures + 1)).rowcount:
-            return key
-        # Full is what is seen to be full: another worker may have opened the window since the update.
-        full = select(counters.c.window_ends).where(open_, counters.c.failures >= limit)
-        ends = connection.execute(full).scalar()
-        if ends is not None:
-            raise _LimitReached(max(1, int(ends) - now))
-        connection.execute(delete(counters).where(counters.c.key == key, counters.c.window_ends <= now))
-        row = {"key": key, "kind": kind, "failures": 1, "window_ends": now + self._window}
-        connection.execute(insert(counters), row)
-        return key
+    def _by_account(self, ticket: Ticket, issuer: str, subject: str, device: str) -> Iterator[Counter]:
+        if device and device != ticket.device:
+            yield Counter("device", device, self._settings.failures)
+        yield Counter("subject", subject_key(issuer, subject), None if device else self._settings.failures)
+
+    def _count(self, ticket: Ticket, wanted: Iterator[Counter]) -> Ticket | TooMany:
+        # The backend may have two names for one account, or be asked twice: a check counts once.
+        fresh = [counter for counter in wanted if counter not in ticket.counted]
+        full = self.counters.count(fresh, ticket.ends) if fresh else None
+        if isinstance(full, Full):
+            return TooMany(full.retry_after)
+        return replace(ticket, counted=(*ticket.counted, *fresh))
 
 
 def address_block(address: str) -> str:
@@ -109,6 +107,11 @@ def address_block(address: str) -> str:
             return str(parsed.ipv4_mapped)
         return str(ipaddress.ip_network((parsed, 64), strict=False))
     return str(parsed)
+
+
+def subject_key(issuer: str, subject: str) -> str:
+    """The key of an account's counter, whichever of its names is typed."""
+    return _key("subject", f"{len(issuer)}:{issuer}\0{subject}")
 
 
 def _key(kind: str, text: str) -> str:
