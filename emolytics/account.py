@@ -1,6 +1,7 @@
 """`/account`: who I am here, where I am signed in, and my password."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from flask import Response, abort, jsonify, request, url_for
@@ -10,13 +11,13 @@ from emolytics.account_tokens import token_part
 from emolytics.answers import done, error, page, wants_json, with_retry
 from emolytics.attempts import account_key
 from emolytics.audit import Event, Record
-from emolytics.backend import CountsByAccount, KeepsAccounts
+from emolytics.backend import CountsByAccount, DatesCredentials, KeepsAccounts
 from emolytics.errors import BackendUnavailable, PasswordRefused, TooManyAttempts
 from emolytics.forms import CSRF_FIELD, InvalidRequest, PasswordForm, sent_fields
-from emolytics.identity import Denied
+from emolytics.identity import Denied, Identity
 from emolytics.times import in_words, iso
 from emolytics.views import as_json, blueprint, core, note_refused, require_own_page, vouched_for
-from emolytics.visitor import client
+from emolytics.visitor import client, remember_device
 
 _NOTICES = {
     "password": "Your password is changed, and you are signed out everywhere else.",
@@ -112,7 +113,17 @@ def _change(store: KeepsAccounts, current: str, new: str) -> Wrong | None:
         core().audit.note(_record(Event.DENIED, denied.reason))
         return Wrong("current_password", "This is not your current password.", "invalid_credentials", 403)
     attempt.give_back()
+    _know_this_device(store)
     return None
+
+
+def _know_this_device(store: KeepsAccounts) -> None:
+    """Every device that was known with the old password is a stranger's now, but this one has shown that it is not."""
+    name = _counted_as()
+    with suppress(BackendUnavailable):
+        epoch = store.credential_epoch(name) if isinstance(store, DatesCredentials) else ""
+        identity = Identity(store.issuer, current_user.subject, name)
+        remember_device(core().attempts.remember(name, client(), current_user.backend, identity, epoch))
 
 
 def _end_others_and_record() -> None:

@@ -49,11 +49,15 @@ class Event(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """Who asks: address, device in words, and the id of the request. Empty for the command line."""
+    """Who asks: address, device in words, and the id of the request. Empty for the command line.
+
+    `known_device` is the cookie of a device that somebody has signed in with before, as it came.
+    """
 
     address: str = ""
     device: str = ""
     request_id: str = ""
+    known_device: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from emolytics.basic import Basic
 from emolytics.chain import Chain, Link
 from emolytics.database import Database
 from emolytics.hashing import Hasher
+from emolytics.known_devices import KnownDevices
 from emolytics.passwords import PasswordPolicy
 from emolytics.pending import PendingSignIns
 from emolytics.registry import close_backends, open_backends
@@ -63,9 +64,10 @@ class Core:
         self.sessions = Sessions(self.database, settings.session, self.sealer)
         self.pending = PendingSignIns(self.database, self.sealer)
         self.throttle = Throttle(self.database, settings.limits)
-        self.attempts = Attempts(self.throttle)
         self._opened = open_backends(settings, self._context)
         self.backends = {each.name: each.backend for each in self._opened}
+        dated = {name: one for name, one in self.backends.items() if isinstance(one, DatesCredentials)}
+        self.attempts = Attempts(self.throttle, KnownDevices(keys, dated))
         self.sign_in = SignIn(
             settings,
             self.database,
@@ -74,7 +76,7 @@ class Core:
             self.sessions,
             self.attempts,
             self.audit,
-            {name: one for name, one in self.backends.items() if isinstance(one, DatesCredentials)},
+            dated,
         )
         self.basic = self._basic()
 

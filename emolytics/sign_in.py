@@ -6,7 +6,7 @@ contract: throttle, backend, may this person enter, then one transaction that le
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from sqlalchemy import Connection
@@ -55,10 +55,11 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """The person is in; `token` is what the cookie is to hold."""
+    """The person is in; `token` is what the cookie is to hold, `device` what a known device's is, if there is news."""
 
     token: str
     user_id: int
+    device: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,11 @@ class SignIn:
         proven = self.prove(username, password, client)
         if isinstance(proven, Refused):
             return proven
-        return self.admit(proven.backend, proven.outcome, client, remember=remember, replaces=replaces)
+        result = self.admit(proven.backend, proven.outcome, client, remember=remember, replaces=replaces)
+        if isinstance(result, Refused):
+            return result
+        known = proven.backend, proven.outcome.identity, proven.outcome.credential_epoch
+        return replace(result, device=self._attempts.remember(username, client, *known))
 
     def prove(
         self, username: str, password: str, client: Client, chain: Chain | None = None

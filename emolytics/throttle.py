@@ -16,6 +16,9 @@ from emolytics.counters import Counter, Counters, Full, SqlCounters
 from emolytics.database import Database
 from emolytics.settings import LimitSettings
 
+# Of a key; what stands for two things is made of half a key of each, so that either can be looked for.
+HALF = 32
+
 # Counts are taken back in this order, as they were counted: no two transactions wait for each other.
 _ORDER = ("device", "account", "subject", "pair", "address", "redirect")
 
@@ -59,12 +62,12 @@ class Throttle:
         ticket = Ticket((), int(time.time()) + self._window, address, device)
         return self._count(ticket, self._by_name(account, address_block(address), device))
 
-    def admit_account(self, ticket: Ticket, issuer: str, subject: str, device: str = "") -> Ticket | TooMany:
-        """Count the same check under the account that the name turned out to lead to.
+    def admit_account(self, ticket: Ticket, account: str, device: str = "") -> Ticket | TooMany:
+        """Count the same check under the account that the name turned out to lead to: its `subject_key`.
 
         `device` is the counter of a device that the owner of the account has signed in with before.
         """
-        return self._count(ticket, self._by_account(ticket, issuer, subject, device))
+        return self._count(ticket, self._by_account(ticket, account, device))
 
     def give_back(self, ticket: Ticket) -> None:
         """The check told nothing (an outage) or was the owner's own: it does not count."""
@@ -75,17 +78,25 @@ class Throttle:
         """Return if the counters can be reached; raise `StoreUnavailable` if not."""
         self.counters.check_health()
 
-    def _by_name(self, account: str, block: str, device: str) -> Iterator[Counter]:
-        limits, account_key = self._settings, _key("account", account)
+    def _by_name(self, name: str, block: str, device: str) -> Iterator[Counter]:
+        limits, key = self._settings, name_key(name)
         if device:
             yield Counter("device", device, limits.failures)
-        yield Counter("account", account_key, None if device else limits.failures)
+        yield Counter("account", key, None if device else limits.failures)
+        yield from self._by_pair(key, block, device)
         yield Counter("address", _key("address", block), None if device else limits.address_failures)
 
-    def _by_account(self, ticket: Ticket, issuer: str, subject: str, device: str) -> Iterator[Counter]:
+    def _by_account(self, ticket: Ticket, account: str, device: str) -> Iterator[Counter]:
         if device and device != ticket.device:
             yield Counter("device", device, self._settings.failures)
-        yield Counter("subject", subject_key(issuer, subject), None if device else self._settings.failures)
+        yield Counter("subject", account, None if device else self._settings.failures)
+        yield from self._by_pair(account, address_block(ticket.address), device)
+
+    def _by_pair(self, account: str, block: str, device: str) -> Iterator[Counter]:
+        """What one address may use up of an account's checks, where that is less than all of them."""
+        limits = self._settings
+        if limits.pair_failures < limits.failures and not device:
+            yield Counter("pair", account[:HALF] + _key("address", block)[:HALF], limits.pair_failures)
 
     def _count(self, ticket: Ticket, wanted: Iterator[Counter]) -> Ticket | TooMany:
         # The backend may have two names for one account, or be asked twice: a check counts once.
@@ -107,6 +118,11 @@ def address_block(address: str) -> str:
             return str(parsed.ipv4_mapped)
         return str(ipaddress.ip_network((parsed, 64), strict=False))
     return str(parsed)
+
+
+def name_key(name: str) -> str:
+    """The key of the counter of a name in its canonical form."""
+    return _key("account", name)
 
 
 def subject_key(issuer: str, subject: str) -> str:
