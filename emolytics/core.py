@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from sqlalchemy import select
 
 from emolytics.attempts import Attempts
-from emolytics.audit import Audit
+from emolytics.audit import Audit, Event, Record
 from emolytics.backend import (
     Context,
     DatesCredentials,
@@ -25,6 +25,7 @@ from emolytics.hashing import Hasher
 from emolytics.known_devices import KnownDevices
 from emolytics.passwords import PasswordPolicy
 from emolytics.pending import PendingSignIns
+from emolytics.redis_counters import open_counters
 from emolytics.registry import close_backends, open_backends
 from emolytics.revalidation import Revalidation
 from emolytics.schema import local_accounts
@@ -63,7 +64,9 @@ class Core:
         self.sealer = Sealer(keys)
         self.sessions = Sessions(self.database, settings.session, self.sealer)
         self.pending = PendingSignIns(self.database, self.sealer)
-        self.throttle = Throttle(self.database, settings.limits)
+        self.throttle = Throttle(
+            open_counters(settings.limits.storage, self.database, self._tell_of_redis), settings.limits
+        )
         self._opened = open_backends(settings, self._context)
         self.backends = {each.name: each.backend for each in self._opened}
         dated = {name: one for name, one in self.backends.items() if isinstance(one, DatesCredentials)}
@@ -100,6 +103,14 @@ class Core:
             return None
         by_name = {backend.name: backend for backend in asked}
         return Basic(self.sign_in, self.users, self.audit, self._chain(asked), by_name)
+
+    def _tell_of_redis(self, wrong: str) -> None:
+        if wrong:
+            log.warning("limits.storage: %s; the counts are kept in the database meanwhile", wrong)
+        else:
+            log.warning("limits.storage: Redis answers again and keeps the counts")
+        event = Event.LIMITS_STORE_LOST if wrong else Event.LIMITS_STORE_BACK
+        self.audit.note(Record(event, reason=wrong))
 
     def password_backends(self) -> list[PasswordBackend]:
         return [backend for backend in self.backends.values() if isinstance(backend, PasswordBackend)]
@@ -145,13 +156,12 @@ class Core:
     def close(self) -> None:
         close_backends(self._opened)
         self.hasher.close()
+        self.throttle.counters.close()
         self.database.close()
 
 
 def _warn_of_what_waits(settings: Settings) -> None:
     """Settings that are understood and not acted on yet must not look as if they were."""
-    if settings.limits.storage.get_secret_value() != "database":
-        log.warning("limits.storage: Redis is not used yet; the counts are kept in the database")
     for each in settings.backends:
         if each.options.link_by_email:
             log.warning("backends.%s.link_by_email: not done yet; nobody is linked", each.name)

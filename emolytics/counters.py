@@ -40,23 +40,30 @@ class Count(NamedTuple):
     ends: int
 
 
-class Counters(Protocol):
-    """Where counts are kept. Raises `StoreUnavailable` where it does not answer."""
+class Ledger(Protocol):
+    """Where something was counted."""
 
-    def count(self, wanted: Sequence[Counter], ends: int) -> Full | None:
-        """Count all of these once, or none if one is full. A window that opens with this is over at `ends`."""
-
-    def uncount(self, keys: Sequence[str], ends: int) -> None:
+    def uncount(self, counted: Sequence[Counter], ends: int) -> None:
         """Take one count back from each, but from no window that opened later than one that is over at `ends`."""
+
+
+class Counters(Protocol):
+    """What counts. Raises `StoreUnavailable` where it does not answer."""
+
+    def count(self, wanted: Sequence[Counter], ends: int) -> Full | Ledger:
+        """Count all of these once, or none if one is full. A window that opens with this is over at `ends`."""
 
     def standing(self) -> list[Count]:
         """Every counter whose window is open."""
 
-    def drop(self, keys: Sequence[str]) -> int:
+    def drop(self, counts: Sequence[Count]) -> int:
         """Forget these; how many there were."""
 
     def check_health(self) -> None:
         """Return if counts can be kept here."""
+
+    def close(self) -> None:
+        """Give back connections."""
 
 
 class SqlCounters:
@@ -65,15 +72,15 @@ class SqlCounters:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def count(self, wanted: Sequence[Counter], ends: int) -> Full | None:
+    def count(self, wanted: Sequence[Counter], ends: int) -> Full | Ledger:
         try:
             self._database.run(lambda connection: _count_all(connection, wanted, ends))
         except _LimitReached as reached:
             return Full(reached.retry_after)
-        return None
+        return self
 
-    def uncount(self, keys: Sequence[str], ends: int) -> None:
-        self._database.run(lambda connection: _uncount(connection, keys, ends))
+    def uncount(self, counted: Sequence[Counter], ends: int) -> None:
+        self._database.run(lambda connection: _uncount(connection, counted, ends))
 
     def standing(self) -> list[Count]:
         wanted = select(table.c.kind, table.c.key, table.c.failures, table.c.window_ends)
@@ -81,13 +88,18 @@ class SqlCounters:
         with self._database.read() as connection:
             return [Count(*row) for row in connection.execute(wanted.where(is_open))]
 
-    def drop(self, keys: Sequence[str]) -> int:
-        with self._database.transaction() as connection:
-            return sum(connection.execute(delete(table).where(table.c.key == key)).rowcount for key in keys)
+    def drop(self, counts: Sequence[Count]) -> int:
+        def forget(connection: Connection, key: str) -> int:
+            return connection.execute(delete(table).where(table.c.key == key)).rowcount
+
+        return self._database.run(lambda connection: sum(forget(connection, count.key) for count in counts))
 
     def check_health(self) -> None:
         with self._database.read() as connection:
             connection.execute(select(table.c.key).limit(1))
+
+    def close(self) -> None:
+        """The database is the core's."""
 
 
 class _LimitReached(Exception):
@@ -134,8 +146,8 @@ def _open(connection: Connection, counter: Counter, now: int, ends: int) -> None
     connection.execute(insert(table), row)
 
 
-def _uncount(connection: Connection, keys: Sequence[str], ends: int) -> None:
+def _uncount(connection: Connection, counted: Sequence[Counter], ends: int) -> None:
     same_window = and_(table.c.failures > 0, table.c.window_ends <= ends)
-    for key in keys:  # in the order of counting, so that no two transactions wait for each other
-        one_less = update(table).where(table.c.key == key, same_window)
+    for counter in counted:  # in the order of counting, so that no two transactions wait for each other
+        one_less = update(table).where(table.c.key == counter.key, same_window)
         connection.execute(one_less.values(failures=table.c.failures - 1))

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from emolytics.counters import Counter, Counters, Full, SqlCounters
+from emolytics.counters import Counter, Counters, Full, Ledger, SqlCounters
 from emolytics.database import Database
 from emolytics.settings import LimitSettings
 
@@ -30,7 +30,7 @@ class Ticket:
     `ends` is when a window that opened with it is over: none that opened later may be made larger by it.
     """
 
-    counted: tuple[Counter, ...]
+    counted: tuple[tuple[Ledger, Counter], ...]
     ends: int
     address: str
     device: str = ""
@@ -71,8 +71,9 @@ class Throttle:
 
     def give_back(self, ticket: Ticket) -> None:
         """The check told nothing (an outage) or was the owner's own: it does not count."""
-        in_order = sorted(ticket.counted, key=lambda counter: _ORDER.index(counter.kind))
-        self.counters.uncount([counter.key for counter in in_order], ticket.ends)
+        in_order = sorted(ticket.counted, key=lambda each: _ORDER.index(each[1].kind))
+        for store in {id(store): store for store, _ in in_order}.values():
+            store.uncount([counter for where, counter in in_order if where is store], ticket.ends)
 
     def check_health(self) -> None:
         """Return if the counters can be reached; raise `StoreUnavailable` if not."""
@@ -99,12 +100,15 @@ class Throttle:
             yield Counter("pair", account[:HALF] + _key("address", block)[:HALF], limits.pair_failures)
 
     def _count(self, ticket: Ticket, wanted: Iterator[Counter]) -> Ticket | TooMany:
-        # The backend may have two names for one account, or be asked twice: a check counts once.
-        fresh = [counter for counter in wanted if counter not in ticket.counted]
-        full = self.counters.count(fresh, ticket.ends) if fresh else None
-        if isinstance(full, Full):
-            return TooMany(full.retry_after)
-        return replace(ticket, counted=(*ticket.counted, *fresh))
+        # A backend may tell of the same account twice: a check counts once.
+        before = {counter for _, counter in ticket.counted}
+        fresh = [counter for counter in wanted if counter not in before]
+        if not fresh:
+            return ticket
+        where = self.counters.count(fresh, ticket.ends)
+        if isinstance(where, Full):
+            return TooMany(where.retry_after)
+        return replace(ticket, counted=(*ticket.counted, *((where, counter) for counter in fresh)))
 
 
 def address_block(address: str) -> str:
