@@ -97,7 +97,7 @@ def _change(store: KeepsAccounts, current: str, new: str) -> Wrong | None:
         if isinstance(store, CountsByAccount):
             attempt.about(store.issuer, current_user.subject)
     except TooManyAttempts as refused:
-        core().audit.note(_record(Event.THROTTLED))
+        core().audit.note_sparsely(_record(Event.THROTTLED))
         sentence = "There were too many attempts. Please wait a while."
         return Wrong("current_password", sentence, "too_many_attempts", 429, refused.retry_after)
     try:

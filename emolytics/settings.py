@@ -125,6 +125,10 @@ class LimitSettings(Section):
     address_failures: Annotated[StrictInt, Field(ge=1, le=1_000_000)] = Field(
         100, description="Password checks per address block (IPv4 /32, IPv6 /64), over all accounts."
     )
+    redirects: Annotated[StrictInt, Field(ge=1, le=1_000_000)] = Field(
+        1000,
+        description="Sign-ins at providers per address block that are begun and not finished, or refused.",
+    )
     window: Lasting = Field(timedelta(minutes=15), description="The time over which checks are counted.")
 
     @field_validator("pair_failures")

@@ -133,7 +133,7 @@ class SignIn:
             attempt = self._attempts.begin(username, client)
             answer = self._ask(username, password, chain or self._chain, attempt)
         except TooManyAttempts as refused:
-            self._audit.note(Record(Event.THROTTLED, client, username))
+            self._audit.note_sparsely(Record(Event.THROTTLED, client, username))
             return Refused(Refusal.TOO_MANY_ATTEMPTS, retry_after=refused.retry_after)
         if isinstance(answer.outcome, Denied):
             return self._deny(answer, answer.outcome, username, client, attempt)

@@ -69,6 +69,12 @@ class Throttle:
         """
         return self._count(ticket, self._by_account(ticket, account, device))
 
+    def admit_redirect(self, address: str) -> Ticket | TooMany:
+        """Count one request of this address to the pages that lead to a provider and back."""
+        ticket = Ticket((), int(time.time()) + self._window, address)
+        key = _key("redirect", address_block(address))
+        return self._count(ticket, iter([Counter("redirect", key, self._settings.redirects)]))
+
     def give_back(self, ticket: Ticket) -> None:
         """The check told nothing (an outage) or was the owner's own: it does not count."""
         in_order = sorted(ticket.counted, key=lambda each: _ORDER.index(each[1].kind))
