@@ -20,7 +20,7 @@ from emolytics.settings import LimitSettings
 HALF = 32
 
 # Counts are taken back in this order, as they were counted: no two transactions wait for each other.
-_ORDER = ("device", "account", "subject", "pair", "address", "redirect")
+_ORDER = ("device", "account", "subject", "alias", "pair", "address", "redirect")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,7 @@ class Ticket:
     counted: tuple[tuple[Ledger, Counter], ...]
     ends: int
     address: str
+    name: str = ""
     device: str = ""
 
 
@@ -59,8 +60,9 @@ class Throttle:
 
         `device` is the counter of a device that the owner of this name has signed in with before.
         """
-        ticket = Ticket((), int(time.time()) + self._window, address, device)
-        return self._count(ticket, self._by_name(account, address_block(address), device))
+        key = name_key(account)
+        ticket = Ticket((), int(time.time()) + self._window, address, key, device)
+        return self._count(ticket, self._by_name(key, address_block(address), device))
 
     def admit_account(self, ticket: Ticket, account: str, device: str = "") -> Ticket | TooMany:
         """Count the same check under the account that the name turned out to lead to: its `subject_key`.
@@ -72,7 +74,7 @@ class Throttle:
     def admit_redirect(self, address: str) -> Ticket | TooMany:
         """Count one request of this address to the pages that lead to a provider and back."""
         ticket = Ticket((), int(time.time()) + self._window, address)
-        key = _key("redirect", address_block(address))
+        key = redirect_key(address_block(address))
         return self._count(ticket, iter([Counter("redirect", key, self._settings.redirects)]))
 
     def give_back(self, ticket: Ticket) -> None:
@@ -85,25 +87,27 @@ class Throttle:
         """Return if the counters can be reached; raise `StoreUnavailable` if not."""
         self.counters.check_health()
 
-    def _by_name(self, name: str, block: str, device: str) -> Iterator[Counter]:
-        limits, key = self._settings, name_key(name)
+    def _by_name(self, key: str, block: str, device: str) -> Iterator[Counter]:
+        limits = self._settings
         if device:
             yield Counter("device", device, limits.failures)
         yield Counter("account", key, None if device else limits.failures)
         yield from self._by_pair(key, block, device)
-        yield Counter("address", _key("address", block), None if device else limits.address_failures)
+        yield Counter("address", address_key(block), None if device else limits.address_failures)
 
     def _by_account(self, ticket: Ticket, account: str, device: str) -> Iterator[Counter]:
         if device and device != ticket.device:
             yield Counter("device", device, self._settings.failures)
         yield Counter("subject", account, None if device else self._settings.failures)
+        # Which names led to the account, so that an operator can find the one by the other.
+        yield Counter("alias", ticket.name[:HALF] + account[:HALF], None)
         yield from self._by_pair(account, address_block(ticket.address), device)
 
     def _by_pair(self, account: str, block: str, device: str) -> Iterator[Counter]:
         """What one address may use up of an account's checks, where that is less than all of them."""
         limits = self._settings
         if limits.pair_failures < limits.failures and not device:
-            yield Counter("pair", account[:HALF] + _key("address", block)[:HALF], limits.pair_failures)
+            yield Counter("pair", account[:HALF] + address_key(block)[:HALF], limits.pair_failures)
 
     def _count(self, ticket: Ticket, wanted: Iterator[Counter]) -> Ticket | TooMany:
         # A backend may tell of the same account twice: a check counts once.
@@ -133,6 +137,17 @@ def address_block(address: str) -> str:
 def name_key(name: str) -> str:
     """The key of the counter of a name in its canonical form."""
     return _key("account", name)
+
+
+def address_key(block: str) -> str:
+    """The key by which an address block is counted."""
+    return _key("address", block)
+
+
+def redirect_key(block: str) -> str:
+    """The key of the counter of an address block at the pages that lead to a provider and back."""
+    half = address_key(block)[:HALF]
+    return half + half
 
 
 def subject_key(issuer: str, subject: str) -> str:

@@ -155,8 +155,8 @@ def test_a_name_that_nobody_has_costs_the_same_counters(portal: Portal) -> None:
     by_json(portal, "nobody", "wrong")
     both = sorted(row["kind"] for row in portal.rows(throttle_counters) if row["kind"] != "address")
 
-    assert known == ["account", "address", "subject"]
-    assert both == ["account", "account", "subject", "subject"]
+    assert known == ["account", "address", "alias", "subject"]
+    assert both == ["account", "account", "alias", "alias", "subject", "subject"]
 
 
 def test_a_name_that_nobody_has_is_answered_alike(portal: Portal) -> None:
