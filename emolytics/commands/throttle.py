@@ -27,7 +27,7 @@ def list_(ctx: click.Context, as_json: bool) -> None:
 
 
 @command.command(name="lift")
-@click.argument("who", metavar="NAME|ADDRESS", callback=plain_text(256))
+@click.argument("who", metavar="NAME-OR-ADDRESS", callback=plain_text(256))
 @click.pass_context
 def lift_(ctx: click.Context, who: str) -> None:
     """Forget what is counted of an account, under all its names, or of an address."""
