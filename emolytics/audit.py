@@ -7,6 +7,7 @@ line breaks from forging a record (ASVS 16.4.1).
 import json
 import logging
 import time
+from collections import OrderedDict
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -24,6 +25,9 @@ from emolytics.times import iso
 log = logging.getLogger("emolytics")
 trail = logging.getLogger(AUDIT_TRAIL)
 
+_SPARSE_RECORDS, _SPARSE_SECONDS = 10, 900.0
+_MOST_REFUSED = 10_000  # remembered in this process
+
 
 class Event(StrEnum):
     """Every event there is (ASVS 16.1.1); docs/audit.md says what each means."""
@@ -31,6 +35,9 @@ class Event(StrEnum):
     SIGNED_IN = "signed_in"
     DENIED = "denied"
     THROTTLED = "throttled"
+    THROTTLE_LIFTED = "throttle_lifted"
+    LIMITS_STORE_LOST = "limits_store_lost"
+    LIMITS_STORE_BACK = "limits_store_back"
     BACKEND_UNAVAILABLE = "backend_unavailable"
     REQUEST_REFUSED = "request_refused"
     SIGNED_OUT = "signed_out"
@@ -49,11 +56,15 @@ class Event(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """Who asks: address, device in words, and the id of the request. Empty for the command line."""
+    """Who asks: address, device in words, and the id of the request. Empty for the command line.
+
+    `known_device` is the cookie of a device that somebody has signed in with before, as it came.
+    """
 
     address: str = ""
     device: str = ""
     request_id: str = ""
+    known_device: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +98,7 @@ class Audit:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._refused: OrderedDict[tuple[str, str, str], tuple[float, int]] = OrderedDict()
 
     def within(self, connection: Connection, record: Record) -> None:
         row = record.as_row(int(time.time()))
@@ -102,6 +114,17 @@ class Audit:
                 connection.execute(insert(table), row)
         except StoreUnavailable:
             log.warning("the event above is only in this log: the database did not answer")
+
+    def note_sparsely(self, record: Record) -> None:
+        """The same for what a flood consists of: ten records of one name and address in a quarter of an hour."""
+        key, now = (record.event.value, record.username, record.client.address), time.monotonic()
+        ends, noted = self._refused.pop(key, (0.0, 0))
+        ends, noted = (ends, noted + 1) if now < ends else (now + _SPARSE_SECONDS, 1)
+        self._refused[key] = ends, noted
+        if len(self._refused) > _MOST_REFUSED:
+            self._refused.popitem(last=False)
+        if noted <= _SPARSE_RECORDS:
+            self.note(record)
 
 
 def _write_line(row: dict[str, Any]) -> None:

@@ -43,6 +43,18 @@ class PasswordBackend(Backend, Protocol):
 
 
 @runtime_checkable
+class CountsByAccount(PasswordBackend, Protocol):
+    """Says whose password it is about to compare, so that all names of one account are counted as one."""
+
+    def check_password(self, username: str, password: str, before: Callable[[str, str], None]) -> Outcome:
+        """As `authenticate`; `before` is called with issuer and subject in between.
+
+        That is: once the account is found, and before the password is compared with anything. What it raises goes
+        through, and nothing is compared then. It is not called for a name that nobody has.
+        """
+
+
+@runtime_checkable
 class RedirectBackend(Backend, Protocol):
     """Sends the browser to a provider and reads what it brings back."""
 

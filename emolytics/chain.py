@@ -10,11 +10,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from emolytics.backend import Backend, PasswordBackend
-from emolytics.errors import BackendMisbehaved, BackendUnavailable, StoreUnavailable
+from emolytics.backend import Backend, CountsByAccount, PasswordBackend
+from emolytics.errors import BackendMisbehaved, BackendUnavailable, StoreUnavailable, TooManyAttempts
 from emolytics.identity import Authenticated, Denied, Outcome, Reason
 
 log = logging.getLogger(__name__)
+
+Before = Callable[[str, str], None]
+
+
+def _uncounted(_issuer: str, _subject: str) -> None:
+    """For who counts nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +64,19 @@ class Chain:
     def __bool__(self) -> bool:
         return bool(self._links)
 
-    def ask(self, username: str, password: str) -> Answer:
-        """Judge one attempt. Never raises `BackendUnavailable`: the answer holds the outages."""
+    def ask(self, username: str, password: str, before: Before = _uncounted) -> Answer:
+        """Judge one attempt. Never raises `BackendUnavailable`: the answer holds the outages.
+
+        `before` is called with issuer and subject before the password of an account is compared, where the
+        backend tells them; it may raise `TooManyAttempts`, which goes through.
+        """
         asked = [link for link in self._links if link.usernames.fullmatch(username)]
         if self._links and not asked:
             return self._ask_nobody(password)
         outages: list[tuple[str, BackendUnavailable]] = []
         for link in asked:
             try:
-                outcome = outcome_of(link.backend, partial(link.backend.authenticate, username, password))
+                outcome = _ask_one(link.backend, username, password, before)
             except BackendUnavailable as outage:
                 log.warning("backend %s did not answer: %s", link.backend.name, outage)
                 outages.append((link.backend.name, outage))
@@ -84,13 +94,43 @@ class Chain:
         return Answer(denied)
 
 
+def _ask_one(backend: PasswordBackend, username: str, password: str, before: Before) -> Outcome:
+    if not isinstance(backend, CountsByAccount):
+        return outcome_of(backend, partial(backend.authenticate, username, password))
+    check = _Check(before)
+    outcome = outcome_of(backend, partial(backend.check_password, username, password, check))
+    if check.refused is not None:
+        raise check.refused  # the backend went on all the same: what it found is not looked at
+    if not check.counted:
+        # A name that nobody has costs the same statements, or the clock would tell (ASVS 6.3.8).
+        before("", f"{backend.name}\0{username}")
+    return outcome
+
+
+class _Check:
+    """What a backend is given to call before it compares a password; it notes what came of that."""
+
+    def __init__(self, before: Before) -> None:
+        self._before = before
+        self.counted = False
+        self.refused: TooManyAttempts | None = None
+
+    def __call__(self, issuer: str, subject: str) -> None:
+        self.counted = True
+        try:
+            self._before(issuer, subject)
+        except TooManyAttempts as refused:
+            self.refused = refused
+            raise
+
+
 def outcome_of(backend: Backend, ask: Callable[[], Outcome]) -> Outcome:
     """What the backend says when it is asked so. Raises `BackendUnavailable`, also for a fault of its own: that
     must not take the others' people with it, and says nothing about this one.
     """
     try:
         outcome = ask()
-    except BackendUnavailable:
+    except (BackendUnavailable, TooManyAttempts):
         raise
     except StoreUnavailable as error:
         raise BackendUnavailable(str(error)) from error

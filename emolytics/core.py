@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 from sqlalchemy import select
 
-from emolytics.audit import Audit
+from emolytics.attempts import Attempts
+from emolytics.audit import Audit, Event, Record
 from emolytics.backend import (
     Context,
     DatesCredentials,
@@ -23,8 +24,10 @@ from emolytics.database import Database
 from emolytics.errors import SettingsError
 from emolytics.hashing import Hasher
 from emolytics.issuers import require_one_meaning
+from emolytics.known_devices import KnownDevices
 from emolytics.passwords import PasswordPolicy
 from emolytics.pending import PendingSignIns
+from emolytics.redis_counters import open_counters
 from emolytics.registry import close_backends, open_backends
 from emolytics.revalidation import Revalidation
 from emolytics.schema import local_accounts
@@ -65,7 +68,9 @@ class Core:
         self.sealer = Sealer(keys)
         self.sessions = Sessions(self.database, settings.session, self.sealer)
         self.pending = PendingSignIns(self.database, self.sealer)
-        self.throttle = Throttle(self.database, settings.limits)
+        self.throttle = Throttle(
+            open_counters(settings.limits.storage, self.database, self._tell_of_redis), settings.limits
+        )
         self._opened = open_backends(settings, self._context)
         self._check_issuers()
         self.backends = {each.name: each.backend for each in self._opened}
@@ -74,15 +79,17 @@ class Core:
         self._password_backends = [backend for backend in opened if isinstance(backend, PasswordBackend)]
         self._redirect_backends = [backend for backend in opened if isinstance(backend, RedirectBackend)]
         self._request_backends = [backend for backend in opened if isinstance(backend, RequestBackend)]
+        dated = {name: one for name, one in self.backends.items() if isinstance(one, DatesCredentials)}
+        self.attempts = Attempts(self.throttle, KnownDevices(keys, dated))
         self.sign_in = SignIn(
             settings,
             self.database,
             self._chain(self.password_backends()),
             self.users,
             self.sessions,
-            self.throttle,
+            self.attempts,
             self.audit,
-            {name: one for name, one in self.backends.items() if isinstance(one, DatesCredentials)},
+            dated,
         )
         self.basic = self._basic()
 
@@ -119,6 +126,14 @@ class Core:
             return None
         by_name = {backend.name: backend for backend in asked}
         return Basic(self.sign_in, self.users, self.audit, self._chain(asked), by_name)
+
+    def _tell_of_redis(self, wrong: str) -> None:
+        if wrong:
+            log.warning("limits.storage: %s; the counts are kept in the database meanwhile", wrong)
+        else:
+            log.warning("limits.storage: Redis answers again and keeps the counts")
+        event = Event.LIMITS_STORE_LOST if wrong else Event.LIMITS_STORE_BACK
+        self.audit.note(Record(event, reason=wrong))
 
     def password_backends(self) -> Sequence[PasswordBackend]:
         return self._password_backends
@@ -164,13 +179,12 @@ class Core:
     def close(self) -> None:
         close_backends(self._opened)
         self.hasher.close()
+        self.throttle.counters.close()
         self.database.close()
 
 
 def _warn_of_what_waits(settings: Settings) -> None:
     """Settings that are understood and not acted on yet must not look as if they were."""
-    if settings.limits.storage.get_secret_value() != "database":
-        log.warning("limits.storage: Redis is not used yet; the counts are kept in the database")
     for each in settings.backends:
         if each.options.link_by_email:
             log.warning("backends.%s.link_by_email: not done yet; nobody is linked", each.name)

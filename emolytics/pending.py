@@ -19,6 +19,9 @@ from emolytics.schema import pending_sign_ins as table
 from emolytics.sealing import Sealer
 
 LIFETIME_SECONDS = 600
+# Together they wait for ten minutes, in some 50 MB.
+_MOST = 50_000
+_LOOK_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,7 @@ class PendingSignIns:
     def __init__(self, database: Database, sealer: Sealer) -> None:
         self._database = database
         self._sealer = sealer
+        self._full, self._look_at = False, 0.0
 
     def keep(self, backend: str, browser: str, redirect: Redirect, next_url: str) -> None:
         """Store a sign-in that has begun; `browser` is the value of the browser's cookie."""
@@ -49,6 +53,16 @@ class PendingSignIns:
         with self._database.transaction() as connection:
             connection.execute(insert(table), row)
             connection.execute(delete(table).where(table.c.expires_at <= int(time.time())))
+
+    def is_full(self) -> bool:
+        """Whether so many wait that no more are taken on. It is looked up once a second, so as to cost nothing."""
+        now = time.monotonic()
+        if now >= self._look_at:
+            self._look_at = now + _LOOK_SECONDS
+            beyond = select(table.c.expires_at).where(table.c.expires_at > int(time.time())).offset(_MOST)
+            with self._database.read() as connection:
+                self._full = connection.execute(beyond.limit(1)).first() is not None
+        return self._full
 
     def take(self, backend: str, browser: str, state: str) -> Waiting | None:
         """The sign-in of this state, once; None if it is not this browser's, not this backend's, or over."""

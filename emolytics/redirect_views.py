@@ -15,6 +15,7 @@ from emolytics.forms import InvalidRequest, once_each, require_csrf
 from emolytics.identity import Denied, Outcome, Reason
 from emolytics.logout_notices import obey
 from emolytics.pending import LIFETIME_SECONDS, Waiting
+from emolytics.redirect_limits import limited
 from emolytics.sign_in import REFUSAL_FOR, Refusal, Refused
 from emolytics.views import (
     blueprint,
@@ -28,6 +29,7 @@ _LONGEST_PARAMETER = 8192
 
 
 @blueprint.post("/login/<backend>")
+@limited
 def start(backend: str) -> Response:
     """Send the browser to the provider. By POST with a token: nobody is sent there unasked (ASVS 7.6.2)."""
     provider = _provider(backend)
@@ -52,6 +54,7 @@ def start(backend: str) -> Response:
 
 
 @blueprint.route("/login/<backend>/callback", methods=["GET", "POST"])
+@limited
 def callback(backend: str) -> Response:
     """Take the browser back. Nothing is asked of the provider unless the answer belongs to a sign-in of ours."""
     provider = _provider(backend)
@@ -71,6 +74,7 @@ def callback(backend: str) -> Response:
 
 
 @blueprint.post("/login/<backend>/backchannel-logout")
+@limited
 def backchannel_logout(backend: str) -> Response:
     """OpenID Connect Back-Channel Logout 1.0: 200 when obeyed, 400 when not; never cached (section 2.8)."""
     provider = _provider(backend)

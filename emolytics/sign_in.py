@@ -6,24 +6,24 @@ contract: throttle, backend, may this person enter, then one transaction that le
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from sqlalchemy import Connection
 
 from emolytics import roles
+from emolytics.attempts import Attempt, Attempts
 from emolytics.audit import Audit, Client, Event, Record
 from emolytics.backend import DatesCredentials
 from emolytics.chain import Answer, Chain
 from emolytics.database import Database
-from emolytics.errors import InvalidName
+from emolytics.errors import InvalidName, TooManyAttempts
 from emolytics.identity import Authenticated, Denied, Identity, Reason
-from emolytics.names import canonical, prepare
+from emolytics.names import prepare
 from emolytics.schema import fits, sessions
 from emolytics.sessions import Sessions
 from emolytics.settings import Settings
 from emolytics.sweeping import Sweeper
-from emolytics.throttle import Throttle, Ticket, TooMany
 from emolytics.user import User
 from emolytics.users import Provisioned, Users
 
@@ -55,10 +55,11 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """The person is in; `token` is what the cookie is to hold."""
+    """The person is in; `token` is what the cookie is to hold, `device` what a known device's is, if there is news."""
 
     token: str
     user_id: int
+    device: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,7 @@ class SignIn:
         chain: Chain,
         users: Users,
         sessions: Sessions,
-        throttle: Throttle,
+        attempts: Attempts,
         audit: Audit,
         dated: Mapping[str, DatesCredentials],
     ) -> None:
@@ -100,7 +101,7 @@ class SignIn:
         self._chain = chain
         self._users = users
         self._sessions = sessions
-        self._throttle = throttle
+        self._attempts = attempts
         self._audit = audit
         self._dated = dated
         self._sweeper = Sweeper(database)
@@ -118,20 +119,25 @@ class SignIn:
         proven = self.prove(username, password, client)
         if isinstance(proven, Refused):
             return proven
-        return self.admit(proven.backend, proven.outcome, client, remember=remember, replaces=replaces)
+        result = self.admit(proven.backend, proven.outcome, client, remember=remember, replaces=replaces)
+        if isinstance(result, Refused):
+            return result
+        known = proven.backend, proven.outcome.identity, proven.outcome.credential_epoch
+        return replace(result, device=self._attempts.remember(username, client, *known))
 
     def prove(
         self, username: str, password: str, client: Client, chain: Chain | None = None
     ) -> Proven | Refused:
         """Judge a name and a password, counted by the throttle, and let nobody in yet. Raises `StoreUnavailable`."""
-        ticket = self._throttle.admit(account_key(username), client.address)
-        if isinstance(ticket, TooMany):
-            self._audit.note(Record(Event.THROTTLED, client, username))
-            return Refused(Refusal.TOO_MANY_ATTEMPTS, retry_after=ticket.retry_after)
-        answer = self._ask(username, password, chain or self._chain)
+        try:
+            attempt = self._attempts.begin(username, client)
+            answer = self._ask(username, password, chain or self._chain, attempt)
+        except TooManyAttempts as refused:
+            self._audit.note_sparsely(Record(Event.THROTTLED, client, username))
+            return Refused(Refusal.TOO_MANY_ATTEMPTS, retry_after=refused.retry_after)
         if isinstance(answer.outcome, Denied):
-            return self._deny(answer, answer.outcome, username, client, ticket)
-        self._throttle.give_back(ticket)
+            return self._deny(answer, answer.outcome, username, client, attempt)
+        attempt.give_back()
         return Proven(answer.backend, answer.outcome)
 
     def admit(
@@ -172,7 +178,7 @@ class SignIn:
             roles.sync(connection, person.user_id, self._settings, backend, identity.groups)
         return person
 
-    def _ask(self, username: str, password: str, chain: Chain) -> Answer:
+    def _ask(self, username: str, password: str, chain: Chain, attempt: Attempt) -> Answer:
         try:
             name = prepare(username)
         except InvalidName as error:
@@ -181,12 +187,14 @@ class SignIn:
             name = "\N{REPLACEMENT CHARACTER}"
         if not _can_be_a_password(password):
             password, name = "\N{REPLACEMENT CHARACTER}", "\N{REPLACEMENT CHARACTER}"
-        return chain.ask(name, password)
+        return chain.ask(name, password, attempt.about)
 
-    def _deny(self, answer: Answer, denied: Denied, username: str, client: Client, ticket: Ticket) -> Refused:
+    def _deny(
+        self, answer: Answer, denied: Denied, username: str, client: Client, attempt: Attempt
+    ) -> Refused:
         self._sweeper.sweep_now_and_then()
         if answer.outages and not answer.password_checked:
-            self._throttle.give_back(ticket)
+            attempt.give_back()
         for name, outage in answer.outages:
             self._audit.note(Record(Event.BACKEND_UNAVAILABLE, client, username, name, reason=str(outage)))
         detail = {"detail": denied.detail} if denied.detail else {}
@@ -239,14 +247,6 @@ class SignIn:
         self._audit.within(
             connection, Record(Event.SIGNED_IN, client, person.username, backend, person.user_id)
         )
-
-
-def account_key(username: str) -> str:
-    """The name under which the throttle counts this one: that of all its spellings."""
-    try:
-        return canonical(username)
-    except InvalidName:
-        return "\N{REPLACEMENT CHARACTER}" + username[:256]
 
 
 def _can_be_a_password(password: str) -> bool:

@@ -30,7 +30,7 @@ from emolytics.forms import (
 from emolytics.loaders import closed
 from emolytics.sign_in import Refusal, Refused, SignedIn
 from emolytics.user import User
-from emolytics.visitor import client
+from emolytics.visitor import client, remember_device
 
 _LARGEST_BODY = 64 * 1024  # bytes
 # In Flask's session: whose it was last, so that nothing a host application kept there passes to somebody else.
@@ -217,6 +217,7 @@ def start_browser_session(signed_in: SignedIn, *, remember: bool) -> SignedIn | 
     if session.get(_OWNER, signed_in.user_id) != signed_in.user_id:
         session.clear()
     session[_OWNER] = signed_in.user_id
+    remember_device(signed_in.device)
     session.pop(CSRF_FIELD, None)
     login_user(loaded.user, remember=remember, duration=core().settings.session.remember)
     if not remember and current_app.config["REMEMBER_COOKIE_NAME"] in request.cookies:

@@ -32,7 +32,7 @@ WEB = {
         "health",
         "loaders",
     ),
-    *("redirect_views", "token_views", "upstream_logout", "verify", "views", "visitor"),
+    *("redirect_limits", "redirect_views", "token_views", "upstream_logout", "verify", "views", "visitor"),
 }
 # Flask-Login's user, and the decorator of views that is kept beside what it decides by.
 WEB_IN_PART = {"user", "roles"}

@@ -119,7 +119,18 @@ def test_help_names_every_command(done: Callable[..., str]) -> None:
     text = done("--help").partition("Commands:")[2]
 
     names = set(re.findall(r"^  (\w+) ", text, re.MULTILINE))
-    assert names == {"run", "check", "explain", "user", "session", "token", "audit", "db", "settings"}
+    assert names == {
+        "run",
+        "check",
+        "explain",
+        "user",
+        "session",
+        "throttle",
+        "token",
+        "audit",
+        "db",
+        "settings",
+    }
 
 
 @pytest.mark.parametrize(

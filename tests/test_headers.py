@@ -141,7 +141,7 @@ def test_every_cookie_over_https_is_bound_to_host_and_https(make_portal: Callabl
     ]
 
     headers = [header for response in answers for header in response.headers.getlist("Set-Cookie")]
-    assert len(headers) == 3
+    assert len(headers) == 4
     for header in headers:
         assert header.startswith("__Host-")
         assert "; Secure; HttpOnly; Path=/; SameSite=Lax" in header

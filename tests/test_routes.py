@@ -117,6 +117,10 @@ def test_asking_changes_nothing(portal: Portal, method: str) -> None:
 
     after = dict(contents(portal))
     del before["emolytics_audit_events"], after["emolytics_audit_events"]
+    counters = (
+        "emolytics_throttle_counters"  # an answer that nobody waits for is refused, recorded and counted
+    )
+    after[counters] = [row for row in after[counters] if "redirect" not in row]
     assert after == before
     assert somebody.get("/me").status_code == 200
 

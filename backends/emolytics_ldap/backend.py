@@ -52,11 +52,19 @@ class LdapBackend:
 
     def authenticate(self, username: str, password: str) -> Outcome:
         """Say whether the password is this person's. Raises `BackendUnavailable` within `timeout`."""
+        return self.check_password(username, password, _uncounted)
+
+    def check_password(self, username: str, password: str, before: Callable[[str, str], None]) -> Outcome:
+        """The same; `before` is told whose entry was found, and the person is bound only after it.
+
+        By `user_dn` the bind comes first, and there is nothing to tell before it.
+        """
         refused = self.refuse_at_once(username, password)
         if refused is not None:
             return refused
-        sign_in = self._bind_first if self.settings.user_dn else self._search_first
-        return sign_in(username, password.encode(), self.deadline())
+        if self.settings.user_dn:
+            return self._bind_first(username, password.encode(), self.deadline())
+        return self._search_first(username, password.encode(), self.deadline(), before)
 
     def diagnose(self) -> Iterable[Finding]:
         """Each server, then each setting that only the directory can judge."""
@@ -95,12 +103,15 @@ class LdapBackend:
         """Searches as the service account."""
         return lambda wanted: self.servers.search(wanted, deadline)
 
-    def _search_first(self, username: str, secret: bytes, deadline: Deadline) -> Outcome:
+    def _search_first(
+        self, username: str, secret: bytes, deadline: Deadline, before: Callable[[str, str], None]
+    ) -> Outcome:
         ask = self.ask(deadline)
         person = self.people.by_name(username, ask)
         if isinstance(person, Denied):
             self._bind_nobody(deadline)
             return person
+        before(self.people.issuer, person.subject)
         result = self.servers.bind(person.entry.dn, secret, deadline)
         denied = judge(result, self.settings.flavor, person.subject)
         if denied is None:
@@ -202,6 +213,10 @@ class RevalidatingLdapBackend(LdapBackend):
         if found := self.standing(person, ask):
             return denial(*found, proven=False, subject=person.subject)
         return self.admit(person, ask, proven=False)
+
+
+def _uncounted(_issuer: str, _subject: str) -> None:
+    """For who counts nothing."""
 
 
 def _octets(text: str) -> bytes:
