@@ -7,6 +7,7 @@ line breaks from forging a record (ASVS 16.4.1).
 import json
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -87,11 +88,16 @@ class Audit:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._told: list[Callable[[Record], None]] = []
+
+    def subscribe(self, tell: Callable[[Record], None]) -> None:
+        """Have `tell` called with every record from now on, once it is written. It must not raise."""
+        self._told.append(tell)
 
     def within(self, connection: Connection, record: Record) -> None:
         row = record.as_row(int(time.time()))
         connection.execute(insert(table), row)
-        after_commit(connection, lambda: _write_line(row))
+        after_commit(connection, lambda: self._publish(row, record))
 
     def note(self, record: Record) -> None:
         """A record of its own. Never raises: what is being recorded matters more than that it was."""
@@ -102,6 +108,15 @@ class Audit:
                 connection.execute(insert(table), row)
         except StoreUnavailable:
             log.warning("the event above is only in this log: the database did not answer")
+        self._tell(record)
+
+    def _publish(self, row: dict[str, Any], record: Record) -> None:
+        _write_line(row)
+        self._tell(record)
+
+    def _tell(self, record: Record) -> None:
+        for tell in self._told:
+            tell(record)
 
 
 def _write_line(row: dict[str, Any]) -> None:

@@ -21,6 +21,7 @@ from emolytics.basic import Basic
 from emolytics.chain import Chain, Link
 from emolytics.database import Database
 from emolytics.hashing import Hasher
+from emolytics.hooks import Hooks
 from emolytics.passwords import PasswordPolicy
 from emolytics.pending import PendingSignIns
 from emolytics.registry import close_backends, open_backends
@@ -43,10 +44,10 @@ _ICON = "key.svg"
 class Core:
     """All that the views and the commands work with. `close` gives everything back.
 
-    Raises `SettingsError` when a backend cannot be opened.
+    `hooks` are those of the host application. Raises `SettingsError` when a backend cannot be opened.
     """
 
-    def __init__(self, settings: Settings, keys: tuple[SecretStr, ...]) -> None:
+    def __init__(self, settings: Settings, keys: tuple[SecretStr, ...], hooks: Hooks | None = None) -> None:
         self.settings = settings
         self._options = {configured.name: configured.options for configured in settings.backends}
         self.database = Database(settings.database.get_secret_value())
@@ -57,6 +58,8 @@ class Core:
             places=settings.hashing.places,
         )
         self.audit = Audit(self.database)
+        self.hooks = hooks or Hooks()
+        self.audit.subscribe(self.hooks.hear)
         self.users = Users(self.database)
         self.sealer = Sealer(keys)
         self.sessions = Sessions(self.database, settings.session, self.sealer)
@@ -73,6 +76,7 @@ class Core:
             self.throttle,
             self.audit,
             {name: one for name, one in self.backends.items() if isinstance(one, DatesCredentials)},
+            self.hooks,
         )
         self.basic = self._basic()
 

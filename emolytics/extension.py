@@ -17,6 +17,7 @@ from emolytics import (
     logs,
     migrations,
     redirect_views,
+    signals,
     token_views,
     verify,
     views,
@@ -28,6 +29,7 @@ from emolytics.core import Core
 from emolytics.errors import BackendUnavailable, StoreUnavailable
 from emolytics.forms import InvalidRequest, origin_of
 from emolytics.headers import content_security_policy, keep_private, protect
+from emolytics.hooks import Asked, Heard, Hooks
 from emolytics.settings import Settings, load_settings
 from emolytics.user import User
 
@@ -55,6 +57,7 @@ class Emolytics:
     ) -> None:
         self._settings = settings
         self._url_prefix = url_prefix
+        self._hooks = Hooks()
         if app is not None:
             self.init_app(app)
 
@@ -62,7 +65,8 @@ class Emolytics:
         """Bring the database up to date, open the backends, and add the views; the result is the app's own core."""
         settings = self._settings if isinstance(self._settings, Settings) else load_settings(self._settings)
         keys = settings.secret_key.load(create=True)
-        core = Core(settings, keys)
+        core = Core(settings, keys, self._hooks)
+        core.audit.subscribe(lambda record: signals.send(app, record))
         migrations.upgrade(core.database)
         app.extensions["emolytics"] = core
         logs.keep_audit_trail()
@@ -73,6 +77,29 @@ class Emolytics:
         app.cli.add_command(flask_group)
         _install_hooks(app, core)
         return core
+
+    def on_signed_in(self, hook: Asked) -> Asked:
+        """A decorator: `hook(user)` is asked before anybody is let in, and refuses by returning a `Denied`.
+
+        If it raises, the person is not let in either: 503. docs/host-applications.md says which ways in count.
+        """
+        self._hooks.ask(hook)
+        return hook
+
+    def on_denied(self, hook: Heard) -> Heard:
+        """A decorator: `hook(record)` hears of everybody who was not let in."""
+        self._hooks.tell("denied", hook)
+        return hook
+
+    def on_user_created(self, hook: Heard) -> Heard:
+        """A decorator: `hook(record)` hears of every new user, once the row is there."""
+        self._hooks.tell("user_created", hook)
+        return hook
+
+    def on_credential_changed(self, hook: Heard) -> Heard:
+        """A decorator: `hook(record)` hears of every new password, and of API tokens that were made or ended."""
+        self._hooks.tell("credential_changed", hook)
+        return hook
 
 
 def _login_manager(app: Flask) -> LoginManager:

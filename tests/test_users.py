@@ -324,7 +324,7 @@ class TestWhoCannotBeKnown:
         person = replace(ADA, **change)  # type: ignore[arg-type]
 
         assert enter(portal, person) == Refused(Refusal.ACCESS_DENIED)
-        assert portal.core.sign_in.for_request("corp", Authenticated(person)) is None
+        assert portal.core.sign_in.for_request("corp", Authenticated(person), Client()) is None
         assert portal.rows(users) == []
         assert "backend corp names a person by an issuer or subject that cannot be kept" in caplog.text
 
@@ -372,16 +372,16 @@ class TestCreateUsers:
         assert (seen["username"], seen["display_name"]) == ("ada", "New")
 
     def test_a_request_of_a_stranger_is_nobodys(self, closed: Portal) -> None:
-        assert closed.core.sign_in.for_request("corp", Authenticated(ADA)) is None
+        assert closed.core.sign_in.for_request("corp", Authenticated(ADA), Client()) is None
         assert closed.rows(users) == []
 
 
 class TestOfARequest:
     def test_the_first_one_makes_the_user_and_the_next_only_reads(self, small: Portal) -> None:
-        first = small.core.sign_in.for_request("corp", Authenticated(ADA))
+        first = small.core.sign_in.for_request("corp", Authenticated(ADA), Client())
         before = small.rows(identities)
 
-        again = small.core.sign_in.for_request("corp", Authenticated(ADA))
+        again = small.core.sign_in.for_request("corp", Authenticated(ADA), Client())
 
         assert first is not None
         assert first == again
@@ -389,9 +389,11 @@ class TestOfARequest:
         assert small.rows(identities) == before
 
     def test_groups_that_changed_are_taken_over(self, small: Portal) -> None:
-        small.core.sign_in.for_request("corp", Authenticated(ADA))
+        small.core.sign_in.for_request("corp", Authenticated(ADA), Client())
 
-        user = small.core.sign_in.for_request("corp", Authenticated(replace(ADA, groups=("staff", "admins"))))
+        user = small.core.sign_in.for_request(
+            "corp", Authenticated(replace(ADA, groups=("staff", "admins"))), Client()
+        )
 
         assert user is not None
         assert user.groups == ("staff", "admins")
@@ -401,7 +403,7 @@ class TestOfARequest:
         with small.core.database.transaction() as connection:
             Users.set_disabled(connection, person.user_id, True)
 
-        assert small.core.sign_in.for_request("corp", Authenticated(ADA)) is None
+        assert small.core.sign_in.for_request("corp", Authenticated(ADA), Client()) is None
 
 
 def test_users_are_listed_by_name(small: Portal) -> None:
