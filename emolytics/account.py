@@ -13,6 +13,7 @@ from emolytics.backend import KeepsAccounts
 from emolytics.errors import BackendUnavailable, PasswordRefused
 from emolytics.forms import CSRF_FIELD, InvalidRequest, PasswordForm, sent_fields
 from emolytics.identity import Denied
+from emolytics.password_links import forget
 from emolytics.sign_in import account_key
 from emolytics.throttle import TooMany
 from emolytics.times import in_words, iso
@@ -116,6 +117,7 @@ def _change(store: KeepsAccounts, current: str, new: str) -> Wrong | None:
 def _end_others_and_record() -> None:
     """What stands or falls together with a new password: every other session ends, and the trail says so."""
     with core().database.transaction() as connection:
+        forget(connection, current_user.issuer, current_user.subject)
         core().sessions.end(connection, current_user.id, keep=current_user.session_id)
         core().audit.within(connection, _record(Event.PASSWORD_CHANGED))
 
@@ -167,7 +169,7 @@ def account_page(
         sessions=_sessions(),
         linkable=[],
         password_form={"errors": form.sentences() if form else {}} if keeps else None,
-        password_rules=f"At least {core().policy.minimum_length} characters. A few unrelated words make a good one.",
+        password_rules=core().policy.rules,
         password_elsewhere=f"Your password is kept by {label}; please change it there.",
         **(parts or token_part(core().token_issuer(), current_user.id)),
     )

@@ -39,6 +39,7 @@ class Event(StrEnum):
     REVALIDATION_DENIED = "revalidation_denied"
     SESSION_REVOKED = "session_revoked"
     PASSWORD_CHANGED = "password_changed"  # noqa: S105
+    PASSWORD_LINK_MADE = "password_link_made"  # noqa: S105
     USER_ADDED = "user_added"
     USER_DISABLED = "user_disabled"
     USER_ENABLED = "user_enabled"

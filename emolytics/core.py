@@ -22,6 +22,7 @@ from emolytics.chain import Chain, Link
 from emolytics.database import Database
 from emolytics.hashing import Hasher
 from emolytics.hooks import Hooks
+from emolytics.password_links import PasswordLinks
 from emolytics.passwords import PasswordPolicy
 from emolytics.pending import PendingSignIns
 from emolytics.registry import close_backends, open_backends
@@ -67,6 +68,7 @@ class Core:
         self.throttle = Throttle(self.database, settings.limits)
         self._opened = open_backends(settings, self._context)
         self.backends = {each.name: each.backend for each in self._opened}
+        self.password_links = PasswordLinks(self.database, self.sessions, self.audit, self.backends)
         self.sign_in = SignIn(
             settings,
             self.database,

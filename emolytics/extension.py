@@ -16,6 +16,7 @@ from emolytics import (
     loaders,
     logs,
     migrations,
+    password_views,
     redirect_views,
     signals,
     token_views,
@@ -36,6 +37,7 @@ from emolytics.user import User
 _ = (
     account,
     health,
+    password_views,
     redirect_views,
     token_views,
     verify,

@@ -47,11 +47,13 @@ class Refusal(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Why somebody does not get in. `message` is the backend's sentence, shown instead of ours if there is one."""
+    """Why somebody does not get in; `message` is shown instead of ours. `subject`: who it is, proven, at `backend`."""
 
     code: Refusal
     message: str = ""
     retry_after: int | None = None
+    backend: str = ""
+    subject: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +233,8 @@ class SignIn:
             Record(Event.DENIED, client, username, answer.backend, reason=denied.reason, detail=detail)
         )
         if denied.credential_proven:
-            return Refused(REFUSAL_FOR.get(denied.reason, Refusal.ACCESS_DENIED), denied.message)
+            code = REFUSAL_FOR.get(denied.reason, Refusal.ACCESS_DENIED)
+            return Refused(code, denied.message, backend=answer.backend, subject=denied.subject)
         if answer.nothing_learned:
             wait = max(outage.retry_after for _, outage in answer.outages)
             return Refused(Refusal.BACKEND_UNAVAILABLE, retry_after=wait)

@@ -6,7 +6,7 @@ from emolytics import roles
 from emolytics.backend import Diagnoses
 from emolytics.commands import Failure
 from emolytics.commands.opened import opened
-from emolytics.commands.user import password_stdin, read_password
+from emolytics.commands.passwords import password_stdin, read_password
 from emolytics.errors import BackendUnavailable
 
 

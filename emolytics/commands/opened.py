@@ -44,6 +44,13 @@ def opened_as_it_is(ctx: click.Context) -> Iterator[Core]:
         core.close()
 
 
+def public_address(ctx: click.Context, core: Core, path: str) -> str:
+    """The address that people know a page by, from `public_url`; a host application may have it under a prefix."""
+    host = _host_app(ctx)
+    login: str = host.url_map.bind("").build("emolytics.login") if host else "/login"
+    return core.settings.public_url.rstrip("/") + login.removesuffix("/login") + path
+
+
 def plain_text(longest: int) -> Callable[[click.Context, click.Parameter, Any], Any]:
     """A check of options that are kept and shown: of a length that fits, without control or half characters."""
 
@@ -115,7 +122,14 @@ def _file(ctx: click.Context) -> Path:
 
 
 def _host_core(ctx: click.Context) -> Core | None:
-    """The core of the application that `flask` loads, when it was `flask emolytics` that was called."""
+    """The core of that application."""
+    host = _host_app(ctx)
+    core: Core | None = host.extensions["emolytics"] if host else None
+    return core
+
+
+def _host_app(ctx: click.Context) -> Any:
+    """The application that `flask` loads, when it was `flask emolytics` that was called; None otherwise."""
     from flask import current_app, has_app_context
     from flask.cli import ScriptInfo
 
@@ -123,7 +137,6 @@ def _host_core(ctx: click.Context) -> Core | None:
         return None
     info = ctx.find_object(ScriptInfo)
     app = current_app if has_app_context() else info.load_app() if info else None
-    host: Core | None = app.extensions.get("emolytics") if app else None
-    if host is None:
+    if app is None or "emolytics" not in app.extensions:
         raise Failure("this application does not use Emolytics", "Call Emolytics(app) in it.", 2)
-    return host
+    return app
