@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Column, Connection, insert
+from sqlalchemy import Column, Connection, insert, select
 
 from emolytics.database import Database, after_commit
 from emolytics.errors import InvalidName, StoreUnavailable
@@ -41,6 +41,7 @@ class Event(StrEnum):
     PASSWORD_CHANGED = "password_changed"  # noqa: S105
     PASSWORD_LINK_MADE = "password_link_made"  # noqa: S105
     USER_ADDED = "user_added"
+    NAME_TAKEN = "name_taken"
     USER_DISABLED = "user_disabled"
     USER_ENABLED = "user_enabled"
     USER_DELETED = "user_deleted"
@@ -99,6 +100,12 @@ class Audit:
         row = record.as_row(int(time.time()))
         connection.execute(insert(table), row)
         after_commit(connection, lambda: self._publish(row, record))
+
+    def about(self, user_id: int, event: Event) -> list[Any]:
+        """The rows of one event about one user, oldest first. Raises `StoreUnavailable`."""
+        wanted = select(table).where(table.c.user_id == user_id, table.c.event == event.value)
+        with self._database.read() as connection:
+            return list(connection.execute(wanted.order_by(table.c.at, table.c.id)))
 
     def note(self, record: Record) -> None:
         """A record of its own. Never raises: what is being recorded matters more than that it was."""

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from sqlalchemy import Connection
 
-from emolytics import roles
+from emolytics import newcomers, roles
 from emolytics.audit import Audit, Client, Event, Record
 from emolytics.backend import DatesCredentials
 from emolytics.chain import Answer, Chain
@@ -204,11 +204,8 @@ class SignIn:
         person = Users.provision(connection, backend, identity, create=self._options[backend].create_users)
         if person is not None:
             roles.sync(connection, person.user_id, self._settings, backend, identity.groups)
-            if person.created:
-                added = Record(
-                    Event.USER_ADDED, client, person.username, backend, person.user_id, "first sign-in"
-                )
-                self._audit.within(connection, added)
+            for told in newcomers.records_of(person, backend, client):
+                self._audit.within(connection, told)
         return person
 
     def _ask(self, username: str, password: str, chain: Chain) -> Answer:

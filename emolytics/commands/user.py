@@ -25,6 +25,7 @@ from emolytics.commands.passwords import (
 )
 from emolytics.core import Core
 from emolytics.identity import Identity
+from emolytics.newcomers import in_words
 from emolytics.password_links import forget
 from emolytics.times import iso
 from emolytics.users import Users
@@ -105,6 +106,7 @@ def show(ctx: click.Context, name: str, as_json: bool) -> None:
                 for one in core.users.identities_of(row.id)
             ],
             "sessions": len(core.sessions.list_for(row.id)),
+            "name": [in_words(told) for told in core.audit.about(row.id, Event.NAME_TAKEN)],
         }
     if as_json:
         click.echo(json.dumps([fields], ensure_ascii=False, indent=2))
