@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
-from sqlalchemy import select
+from sqlalchemy import Engine, select
 
 from emolytics.audit import Audit
 from emolytics.backend import (
@@ -22,6 +22,7 @@ from emolytics.chain import Chain, Link
 from emolytics.database import Database
 from emolytics.hashing import Hasher
 from emolytics.hooks import Hooks
+from emolytics.host_engine import beside
 from emolytics.password_links import PasswordLinks
 from emolytics.passwords import PasswordPolicy
 from emolytics.pending import PendingSignIns
@@ -45,13 +46,20 @@ _ICON = "key.svg"
 class Core:
     """All that the views and the commands work with. `close` gives everything back.
 
-    `hooks` are those of the host application. Raises `SettingsError` when a backend cannot be opened.
+    `hooks` are those of the host application; `engine` is its own database, instead of that of the settings.
+    Raises `SettingsError` when a backend cannot be opened, or the engine cannot serve.
     """
 
-    def __init__(self, settings: Settings, keys: tuple[SecretStr, ...], hooks: Hooks | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        keys: tuple[SecretStr, ...],
+        hooks: Hooks | None = None,
+        engine: Engine | None = None,
+    ) -> None:
         self.settings = settings
         self._options = {configured.name: configured.options for configured in settings.backends}
-        self.database = Database(settings.database.get_secret_value())
+        self.database = Database(settings.database.get_secret_value() if engine is None else beside(engine))
         self.policy = PasswordPolicy(settings.passwords.minimum_length, _context_words(settings))
         self.hasher = Hasher(
             cost=settings.hashing.cost,

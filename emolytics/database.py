@@ -50,9 +50,9 @@ class _Conflict(StoreUnavailable):
 class Database:
     """Opened once per process; safe to use from every thread and after a fork."""
 
-    def __init__(self, url: str | URL) -> None:
-        self.url = make_url(url)
-        self.engine = _create_engine(self.url)
+    def __init__(self, at: str | URL | Engine) -> None:
+        self.engine = at if isinstance(at, Engine) else _create_engine(make_url(at))
+        self.url = self.engine.url
         self._begin = _BEGIN[self.engine.dialect.name]
         self._here = threading.local()
         self._parents: list[Pool] = []

@@ -31,6 +31,7 @@ from emolytics.errors import BackendUnavailable, StoreUnavailable
 from emolytics.forms import InvalidRequest, origin_of
 from emolytics.headers import content_security_policy, keep_private, protect
 from emolytics.hooks import Asked, Heard, Hooks
+from emolytics.host_engine import HostEngine
 from emolytics.settings import Settings, load_settings
 from emolytics.user import User
 
@@ -48,7 +49,8 @@ class Emolytics:
     """Signs people in to a Flask application.
 
     `settings` is the path of a settings file or a mapping of the same shape; `settings.toml` in the current
-    folder by default. Raises `SettingsError` and `StoreUnavailable`.
+    folder by default. `engine`, an `Engine` of SQLAlchemy, is the application's own database, to be used instead of
+    the one that the settings name. Raises `SettingsError` and `StoreUnavailable`.
     """
 
     def __init__(
@@ -56,18 +58,23 @@ class Emolytics:
         app: Flask | None = None,
         settings: str | Path | Mapping[str, Any] | Settings = "settings.toml",
         url_prefix: str | None = None,
+        engine: HostEngine | None = None,
     ) -> None:
         self._settings = settings
+        self._engine = engine
         self._url_prefix = url_prefix
         self._hooks = Hooks()
         if app is not None:
             self.init_app(app)
 
-    def init_app(self, app: Flask) -> Core:
-        """Bring the database up to date, open the backends, and add the views; the result is the app's own core."""
+    def init_app(self, app: Flask, engine: HostEngine | None = None) -> Core:
+        """Bring the database up to date, open the backends, and add the views; the result is the app's own core.
+
+        An `engine` goes before that of the constructor, which an application factory may not have yet.
+        """
         settings = self._settings if isinstance(self._settings, Settings) else load_settings(self._settings)
         keys = settings.secret_key.load(create=True)
-        core = Core(settings, keys, self._hooks)
+        core = Core(settings, keys, self._hooks, engine if engine is not None else self._engine)
         core.audit.subscribe(lambda record: signals.send(app, record))
         migrations.upgrade(core.database)
         app.extensions["emolytics"] = core

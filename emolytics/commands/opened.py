@@ -12,6 +12,7 @@ import click
 from emolytics import migrations
 from emolytics.commands import Failure
 from emolytics.core import Core
+from emolytics.database import Database
 from emolytics.settings import Settings, load_settings
 
 
@@ -19,6 +20,12 @@ def settings_of(ctx: click.Context) -> Settings:
     """The settings. Raises `SettingsError`."""
     host = _host_core(ctx)
     return host.settings if host else load_settings(_file(ctx))
+
+
+def database_of(ctx: click.Context) -> Database:
+    """The database alone, for commands that ask no backend. Raises `SettingsError`."""
+    host = _host_core(ctx)
+    return host.database if host else Database(settings_of(ctx).database.get_secret_value())
 
 
 @contextmanager
