@@ -15,6 +15,7 @@ from emolytics.backend import CountsByAccount, DatesCredentials, KeepsAccounts
 from emolytics.errors import BackendUnavailable, PasswordRefused, TooManyAttempts
 from emolytics.forms import CSRF_FIELD, InvalidRequest, PasswordForm, sent_fields
 from emolytics.identity import Denied, Identity
+from emolytics.password_links import forget
 from emolytics.times import in_words, iso
 from emolytics.views import as_json, blueprint, core, note_refused, require_own_page, vouched_for
 from emolytics.visitor import client, remember_device
@@ -129,6 +130,7 @@ def _know_this_device(store: KeepsAccounts) -> None:
 def _end_others_and_record() -> None:
     """What stands or falls together with a new password: every other session ends, and the trail says so."""
     with core().database.transaction() as connection:
+        forget(connection, current_user.issuer, current_user.subject)
         core().sessions.end(connection, current_user.id, keep=current_user.session_id)
         core().audit.within(connection, _record(Event.PASSWORD_CHANGED))
 
@@ -180,7 +182,7 @@ def account_page(
         sessions=_sessions(),
         linkable=[],
         password_form={"errors": form.sentences() if form else {}} if keeps else None,
-        password_rules=f"At least {core().policy.minimum_length} characters. A few unrelated words make a good one.",
+        password_rules=core().policy.rules,
         password_elsewhere=f"Your password is kept by {label}; please change it there.",
         **(parts or token_part(core().token_issuer(), current_user.id)),
     )

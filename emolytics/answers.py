@@ -104,14 +104,17 @@ def home_url() -> str:
 
 
 def error(
-    code: str, *, message: str = "", status: int | None = None, retry_after: int | None = None
+    code: str, *, message: str = "", status: int | None = None, retry_after: int | None = None, **said: str
 ) -> Response:
-    """An error as a page or as JSON. The text is ours or a backend's, never the visitor's."""
+    """An error as a page or as JSON, for programs with what else is `said`.
+
+    The text is ours or a backend's, never the visitor's.
+    """
     words = ERRORS[code]
     text, number = message or words.message, status or words.status
     if wants_json():
         g.emolytics_answers = True
-        response = jsonify(error=code, message=text)
+        response = jsonify(error=code, message=text, **said)
         response.status_code = number
     else:
         _settle_user(ask=code != "backend_unavailable")

@@ -8,11 +8,12 @@ import json
 import logging
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Column, Connection, insert
+from sqlalchemy import Column, Connection, insert, select
 
 from emolytics.database import Database, after_commit
 from emolytics.errors import InvalidName, StoreUnavailable
@@ -45,7 +46,9 @@ class Event(StrEnum):
     REVALIDATION_DENIED = "revalidation_denied"
     SESSION_REVOKED = "session_revoked"
     PASSWORD_CHANGED = "password_changed"  # noqa: S105
+    PASSWORD_LINK_MADE = "password_link_made"  # noqa: S105
     USER_ADDED = "user_added"
+    NAME_TAKEN = "name_taken"
     USER_DISABLED = "user_disabled"
     USER_ENABLED = "user_enabled"
     USER_DELETED = "user_deleted"
@@ -99,11 +102,22 @@ class Audit:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._refused: OrderedDict[tuple[str, str, str], tuple[float, int]] = OrderedDict()
+        self._told: list[Callable[[Record], None]] = []
+
+    def subscribe(self, tell: Callable[[Record], None]) -> None:
+        """Have `tell` called with every record from now on, once it is written. It must not raise."""
+        self._told.append(tell)
 
     def within(self, connection: Connection, record: Record) -> None:
         row = record.as_row(int(time.time()))
         connection.execute(insert(table), row)
-        after_commit(connection, lambda: _write_line(row))
+        after_commit(connection, lambda: self._publish(row, record))
+
+    def about(self, user_id: int, event: Event) -> list[Any]:
+        """The rows of one event about one user, oldest first. Raises `StoreUnavailable`."""
+        wanted = select(table).where(table.c.user_id == user_id, table.c.event == event.value)
+        with self._database.read() as connection:
+            return list(connection.execute(wanted.order_by(table.c.at, table.c.id)))
 
     def note(self, record: Record) -> None:
         """A record of its own. Never raises: what is being recorded matters more than that it was."""
@@ -114,6 +128,15 @@ class Audit:
                 connection.execute(insert(table), row)
         except StoreUnavailable:
             log.warning("the event above is only in this log: the database did not answer")
+        self._tell(record)
+
+    def _publish(self, row: dict[str, Any], record: Record) -> None:
+        _write_line(row)
+        self._tell(record)
+
+    def _tell(self, record: Record) -> None:
+        for tell in self._told:
+            tell(record)
 
     def note_sparsely(self, record: Record) -> None:
         """The same for what a flood consists of: ten records of one name and address in a quarter of an hour."""

@@ -159,6 +159,14 @@ class KeepsAccounts(Backend, Protocol):
 
 
 @runtime_checkable
+class DemandsChange(KeepsAccounts, Protocol):
+    """Can refuse a password that somebody else has chosen until the person has changed it (`Reason.MUST_CHANGE`)."""
+
+    def demand_change(self, subject: str) -> None:
+        """From now on the account's password serves only to choose another one."""
+
+
+@runtime_checkable
 class DatesCredentials(Backend, Protocol):
     """Can tell whether a password that was right a moment ago may have changed since."""
 

@@ -73,7 +73,7 @@ class Basic:
         if isinstance(proven, Refused):
             self._recent.forget(attempt)
             return proven
-        user = self._sign_in.for_request(proven.backend, proven.outcome)
+        user = self._sign_in.for_request(proven.backend, proven.outcome, client)
         self._note(proven, user, client)
         if user is None:
             return Refused(Refusal.ACCESS_DENIED)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
-from sqlalchemy import select
+from sqlalchemy import Engine, select
 
 from emolytics.attempts import Attempts
 from emolytics.audit import Audit, Event, Record
@@ -23,8 +23,11 @@ from emolytics.chain import Chain, Link
 from emolytics.database import Database
 from emolytics.errors import SettingsError
 from emolytics.hashing import Hasher
+from emolytics.hooks import Hooks
+from emolytics.host_engine import beside
 from emolytics.issuers import require_one_meaning
 from emolytics.known_devices import KnownDevices
+from emolytics.password_links import PasswordLinks
 from emolytics.passwords import PasswordPolicy
 from emolytics.pending import PendingSignIns
 from emolytics.redis_counters import open_counters
@@ -48,15 +51,23 @@ _ICON = "key.svg"
 class Core:
     """All that the views and the commands work with. `close` gives everything back.
 
-    `url_prefix` is what our pages lie under in a host application. Raises `SettingsError` when a backend cannot be
-    opened.
+    `hooks` are those of the host application, and `url_prefix` is what our pages lie under there; `engine` is its own
+    database, instead of that of the settings. Raises `SettingsError` when a backend cannot be opened, or the engine
+    cannot serve.
     """
 
-    def __init__(self, settings: Settings, keys: tuple[SecretStr, ...], url_prefix: str = "") -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        keys: tuple[SecretStr, ...],
+        hooks: Hooks | None = None,
+        engine: Engine | None = None,
+        url_prefix: str = "",
+    ) -> None:
         self.settings = settings
         self._url_prefix = url_prefix
         self._options = {configured.name: configured.options for configured in settings.backends}
-        self.database = Database(settings.database.get_secret_value())
+        self.database = Database(settings.database.get_secret_value() if engine is None else beside(engine))
         self.policy = PasswordPolicy(settings.passwords.minimum_length, _context_words(settings))
         self.hasher = Hasher(
             cost=settings.hashing.cost,
@@ -64,6 +75,8 @@ class Core:
             places=settings.hashing.places,
         )
         self.audit = Audit(self.database)
+        self.hooks = hooks or Hooks()
+        self.audit.subscribe(self.hooks.hear)
         self.users = Users(self.database)
         self.sealer = Sealer(keys)
         self.sessions = Sessions(self.database, settings.session, self.sealer)
@@ -81,6 +94,7 @@ class Core:
         self._request_backends = [backend for backend in opened if isinstance(backend, RequestBackend)]
         dated = {name: one for name, one in self.backends.items() if isinstance(one, DatesCredentials)}
         self.attempts = Attempts(self.throttle, KnownDevices(keys, dated))
+        self.password_links = PasswordLinks(self.database, self.sessions, self.audit, self.backends)
         self.sign_in = SignIn(
             settings,
             self.database,
@@ -90,6 +104,7 @@ class Core:
             self.attempts,
             self.audit,
             dated,
+            self.hooks,
         )
         self.basic = self._basic()
 

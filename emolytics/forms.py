@@ -61,6 +61,10 @@ class PasswordForm(_Form):
     new_password = PasswordField(validators=[InputRequired("Please type a new password.")])
 
 
+class NewPasswordForm(_Form):
+    new_password = PasswordField(validators=[InputRequired("Please type a new password.")])
+
+
 def require_readable_query() -> None:
     """Browsers escape what is not ASCII; bytes that are no text would raise wherever the query is read first.
 

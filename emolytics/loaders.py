@@ -13,7 +13,7 @@ from werkzeug.datastructures import Headers
 from emolytics.answers import see_other, wants_json
 from emolytics.audit import Event, Record
 from emolytics.backend import RequestBackend
-from emolytics.challenge import by_password, takes_basic, unauthenticated
+from emolytics.challenge import by_password, takes_basic, unauthenticated, unless_refused
 from emolytics.core import Core
 from emolytics.errors import BackendMisbehaved, BackendUnavailable, StoreUnavailable
 from emolytics.identity import Denied, Outcome
@@ -113,7 +113,10 @@ def recognise(core: Core, asking: Request) -> User | None:
     addressed did not answer: to say "sign in" then would take an outage for a denial.
     """
     if "emolytics_recognised" not in g:
-        g.emolytics_recognised = _first_word(core, asking)
+        try:
+            g.emolytics_recognised = _first_word(core, asking)
+        except BackendUnavailable as raised:
+            g.emolytics_recognised = raised
     found: User | BackendUnavailable | None = g.emolytics_recognised
     if isinstance(found, BackendUnavailable):
         raise found
@@ -145,7 +148,7 @@ def _first_word(core: Core, asking: Request) -> User | BackendUnavailable | None
             outage = raised
             continue
         if outcome is not None:
-            return _admit(core, backend.name, outcome)
+            return _admit(core, asking, backend.name, outcome)
     return by_password(core, asking) or outage
 
 
@@ -165,16 +168,17 @@ def _peer(asking: Request) -> str:
     return str(untouched.get("REMOTE_ADDR") or "")
 
 
-def _admit(core: Core, backend: str, outcome: Outcome) -> User | None:
+def _admit(core: Core, asking: Request, backend: str, outcome: Outcome) -> User | None:
     if isinstance(outcome, Denied):
         detail = {"detail": outcome.detail} if outcome.detail else {}
         core.audit.note(Record(Event.DENIED, client(), "", backend, reason=outcome.reason, detail=detail))
         return None
-    user = core.sign_in.for_request(backend, outcome)
-    if user is None:
-        record = Record(Event.DENIED, client(), outcome.identity.username, backend, reason="access_denied")
-        core.audit.note(record)
-    return user
+    user = core.sign_in.for_request(backend, outcome, client())
+    if user is not None:
+        return unless_refused(core, asking, user)
+    record = Record(Event.DENIED, client(), outcome.identity.username, backend, reason="access_denied")
+    core.audit.note(record)
+    return None
 
 
 def end_session(core: Core, user: User) -> None:

@@ -53,6 +53,11 @@ class PasswordPolicy:
         if not LEAST_MINIMUM <= self.minimum_length <= MAX_LENGTH:
             raise ValueError(f"minimum_length must be from {LEAST_MINIMUM} to {MAX_LENGTH}")
 
+    @property
+    def rules(self) -> str:
+        """What people are told before they choose."""
+        return f"At least {self.minimum_length} characters. A few unrelated words make a good one."
+
     def check(self, password: str, *, about: Sequence[str] = ()) -> None:
         """Return if the password may be set; `about` holds the person's own names and addresses.
 

@@ -21,7 +21,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import mysql
 from sqlalchemy.types import TypeEngine
 
-REVISION = "0003"
+REVISION = "0005"
 VERSION_TABLE = "emolytics_version"
 
 metadata = MetaData(
@@ -195,6 +195,16 @@ pending_sign_ins = Table(
     _text("browser_hash", 64),
     Column("payload", Sealed, nullable=False),
     _when("expires_at"),
+    Index(None, "expires_at"),
+)
+
+password_links = Table(
+    "emolytics_password_links",
+    metadata,
+    Column("token_hash", exact(64), primary_key=True),
+    Column("identity_id", Id, ForeignKey("emolytics_identities.id", ondelete="CASCADE"), nullable=False),
+    _when("expires_at"),
+    Index(None, "identity_id"),
     Index(None, "expires_at"),
 )
 

@@ -242,6 +242,14 @@ class Sessions:
         connection.execute(delete(sessions).where(sessions.c.id == session_id))
 
     @staticmethod
+    def end_of_backend(connection: Connection, backend: str, user_id: int | None = None) -> int:
+        """End every session that this backend vouched for, of one user or of all; the result is how many ended."""
+        theirs = select(identities.c.id).where(identities.c.backend == backend)
+        if user_id is not None:
+            theirs = theirs.where(identities.c.user_id == user_id)
+        return connection.execute(delete(sessions).where(sessions.c.identity_id.in_(theirs))).rowcount
+
+    @staticmethod
     def end_upstream(connection: Connection, issuer: str, subject: str, upstream_session: str) -> int:
         """End what an issuer says has ended: one session of its own name, or all of a subject."""
         theirs = select(identities.c.id).where(identities.c.issuer == issuer)

@@ -11,13 +11,14 @@ from enum import StrEnum
 
 from sqlalchemy import Connection
 
-from emolytics import roles
+from emolytics import newcomers, roles
 from emolytics.attempts import Attempt, Attempts
 from emolytics.audit import Audit, Client, Event, Record
 from emolytics.backend import DatesCredentials
 from emolytics.chain import Answer, Chain
 from emolytics.database import Database
 from emolytics.errors import InvalidName, TooManyAttempts
+from emolytics.hooks import Hooks
 from emolytics.identity import Authenticated, Denied, Identity, Reason
 from emolytics.names import prepare
 from emolytics.schema import fits, sessions
@@ -46,11 +47,13 @@ class Refusal(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Why somebody does not get in. `message` is the backend's sentence, shown instead of ours if there is one."""
+    """Why somebody does not get in; `message` is shown instead of ours. `subject`: who it is, proven, at `backend`."""
 
     code: Refusal
     message: str = ""
     retry_after: int | None = None
+    backend: str = ""
+    subject: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,7 @@ class SignIn:
         attempts: Attempts,
         audit: Audit,
         dated: Mapping[str, DatesCredentials],
+        hooks: Hooks,
     ) -> None:
         self._settings = settings
         self._options = {configured.name: configured.options for configured in settings.backends}
@@ -104,6 +108,7 @@ class SignIn:
         self._attempts = attempts
         self._audit = audit
         self._dated = dated
+        self._hooks = hooks
         self._sweeper = Sweeper(database)
 
     def with_password(
@@ -149,8 +154,12 @@ class SignIn:
         remember: bool,
         replaces: int | None = None,
     ) -> Result:
-        """Turn a proven identity into a user and a session. Raises `StoreUnavailable`."""
+        """Turn a proven identity into a user and a session. Raises `StoreUnavailable`, and as `ask_host` does."""
         self._sweeper.sweep_now_and_then()
+        if self._hooks.decide:
+            refused = self._ask_host_first(backend, outcome, client)
+            if refused is not None:
+                return refused
         result = self._database.run(
             lambda connection: self._enter(connection, backend, outcome, client, remember, replaces)
         )
@@ -159,7 +168,27 @@ class SignIn:
             self._audit.note(record)
         return result
 
-    def for_request(self, backend: str, outcome: Authenticated) -> User | None:
+    def ask_host(self, user: User, client: Client) -> Refused | None:
+        """What the host application's hooks have against this person, who is about to be let in.
+
+        Raises `BackendUnavailable` when a hook fails.
+        """
+        denied = self._hooks.verdict(user)
+        if denied is None:
+            return None
+        detail = {"by": "on_signed_in"} | ({"detail": denied.detail} if denied.detail else {})
+        self._audit.note(
+            Record(Event.DENIED, client, user.username, user.backend, user.id, denied.reason, detail)
+        )
+        return Refused(REFUSAL_FOR.get(denied.reason, Refusal.ACCESS_DENIED), denied.message)
+
+    def _ask_host_first(self, backend: str, outcome: Authenticated, client: Client) -> Refused | None:
+        """A host goes by its user's number: who is new is made before, in a transaction that no hook can hold up."""
+        person = self._database.run(lambda connection: self._person(connection, backend, outcome, client))
+        user = None if isinstance(person, Refused) else self._users.by_identity(outcome.identity)
+        return self.ask_host(user, client) if user else None
+
+    def for_request(self, backend: str, outcome: Authenticated, client: Client) -> User | None:
         """The user whom a single request proves to be, without a session; None if that person may not enter.
 
         One read in the usual case; a write only when the person is new or the groups have changed.
@@ -167,15 +196,22 @@ class SignIn:
         identity = outcome.identity
         user = self._users.by_identity(identity)
         if user is None or user.groups != identity.groups:
-            if self._database.run(lambda connection: self._provision(connection, backend, identity)) is None:
+            known = self._database.run(
+                lambda connection: self._provision(connection, backend, identity, client)
+            )
+            if known is None:
                 return None
             user = self._users.by_identity(identity)
         return user
 
-    def _provision(self, connection: Connection, backend: str, identity: Identity) -> Provisioned | None:
+    def _provision(
+        self, connection: Connection, backend: str, identity: Identity, client: Client
+    ) -> Provisioned | None:
         person = Users.provision(connection, backend, identity, create=self._options[backend].create_users)
         if person is not None:
             roles.sync(connection, person.user_id, self._settings, backend, identity.groups)
+            for told in newcomers.records_of(person, backend, client):
+                self._audit.within(connection, told)
         return person
 
     def _ask(self, username: str, password: str, chain: Chain, attempt: Attempt) -> Answer:
@@ -202,7 +238,8 @@ class SignIn:
             Record(Event.DENIED, client, username, answer.backend, reason=denied.reason, detail=detail)
         )
         if denied.credential_proven:
-            return Refused(REFUSAL_FOR.get(denied.reason, Refusal.ACCESS_DENIED), denied.message)
+            code = REFUSAL_FOR.get(denied.reason, Refusal.ACCESS_DENIED)
+            return Refused(code, denied.message, backend=answer.backend, subject=denied.subject)
         if answer.nothing_learned:
             wait = max(outage.retry_after for _, outage in answer.outages)
             return Refused(Refusal.BACKEND_UNAVAILABLE, retry_after=wait)
@@ -217,6 +254,22 @@ class SignIn:
         remember: bool,
         replaces: int | None,
     ) -> Result:
+        person = self._person(connection, backend, outcome, client)
+        if isinstance(person, Refused):
+            return person
+        token = self._sessions.start(
+            connection, person.user_id, person.identity_id, outcome, client, remember=remember
+        )
+        if replaces is not None:
+            self._sessions.end_one(connection, replaces)
+        entered = Record(Event.SIGNED_IN, client, person.username, backend, person.user_id)
+        self._audit.within(connection, entered)
+        return SignedIn(token, person.user_id)
+
+    def _person(
+        self, connection: Connection, backend: str, outcome: Authenticated, client: Client
+    ) -> Provisioned | Refused:
+        """Who this is here, made if need be, or why they may not enter."""
         upstream = outcome.upstream_session
         if upstream and not fits(sessions.c.upstream_session, upstream):
             log.error("backend %s names its session by what cannot be kept", backend)
@@ -225,28 +278,12 @@ class SignIn:
         if dated and not dated.is_current(outcome.identity.subject, outcome.credential_epoch):
             # Changed, or the account is gone, since it was checked: whoever changed it meant this sign-in too.
             return Refused(Refusal.INVALID_CREDENTIALS)
-        person = self._provision(connection, backend, outcome.identity)
+        person = self._provision(connection, backend, outcome.identity, client)
         if person is None:
             return Refused(Refusal.ACCESS_DENIED)
         if person.disabled:
             return Refused(Refusal.ACCOUNT_DISABLED)
-        token = self._sessions.start(
-            connection, person.user_id, person.identity_id, outcome, client, remember=remember
-        )
-        if replaces is not None:
-            self._sessions.end_one(connection, replaces)
-        self._record(connection, backend, person, client)
-        return SignedIn(token, person.user_id)
-
-    def _record(self, connection: Connection, backend: str, person: Provisioned, client: Client) -> None:
-        if person.created:
-            added = Record(
-                Event.USER_ADDED, client, person.username, backend, person.user_id, "first sign-in"
-            )
-            self._audit.within(connection, added)
-        self._audit.within(
-            connection, Record(Event.SIGNED_IN, client, person.username, backend, person.user_id)
-        )
+        return person
 
 
 def _can_be_a_password(password: str) -> bool:

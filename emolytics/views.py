@@ -12,7 +12,7 @@ from flask_login import current_user, login_fresh, login_user, logout_user
 
 from emolytics import upstream_logout
 from emolytics.addresses import checked_next
-from emolytics.answers import ERRORS, done, error, page, see_other, sentence, wants_json, with_retry
+from emolytics.answers import ERRORS, done, error, see_other, sentence, wants_json, with_retry
 from emolytics.audit import Event, Record
 from emolytics.challenge import unauthenticated
 from emolytics.core import Core
@@ -28,6 +28,8 @@ from emolytics.forms import (
     require_whole_body,
 )
 from emolytics.loaders import closed
+from emolytics.login_page import empty_login_page, login_page, ways_in
+from emolytics.password_page import change_first
 from emolytics.sign_in import Refusal, Refused, SignedIn
 from emolytics.user import User
 from emolytics.visitor import client, remember_device
@@ -99,9 +101,8 @@ def login() -> Response:
     if upstream_logout.has_returned():
         return see_other(url_for("emolytics.login", signed_out=1))
     if wants_json():
-        return _ways_in()
-    notice = "You are signed out." if "signed_out" in request.args else None
-    return _login_page(next_=request.args.get("next", ""), notice=notice)
+        return ways_in()
+    return empty_login_page()
 
 
 @blueprint.post("/login")
@@ -166,8 +167,10 @@ def _sign_in_by_form() -> Response:
     if wants_json():
         return _told(result)
     if isinstance(result, Refused):
+        if answer := change_first(result):
+            return answer
         status = ERRORS[result.code].status
-        return with_retry(_login_page(form, status=status, text=sentence(result)), result.retry_after)
+        return with_retry(login_page(form, status=status, text=sentence(result)), result.retry_after)
     return see_other(next_url)
 
 
@@ -176,9 +179,7 @@ def _not_filled_in(form: LoginForm) -> Response:
     if CSRF_FIELD in form.errors:
         note_refused(form.errors[CSRF_FIELD][0])
         text = "This page was open for too long. Please try again."
-    return (
-        error("invalid_request", message=text) if wants_json() else _login_page(form, status=400, text=text)
-    )
+    return error("invalid_request", message=text) if wants_json() else login_page(form, status=400, text=text)
 
 
 def _sign_in_by_json() -> Response:
@@ -195,7 +196,9 @@ def _sign_in_by_json() -> Response:
 
 def _told(result: SignedIn | Refused) -> Response:
     if isinstance(result, Refused):
-        return error(result.code, message=sentence(result), retry_after=result.retry_after)
+        return change_first(result) or error(
+            result.code, message=sentence(result), retry_after=result.retry_after
+        )
     return jsonify(as_json(current_user))
 
 
@@ -240,37 +243,6 @@ def end_current_session(event: Event) -> None:
 
 def current_session() -> int | None:
     return current_user.session_id if current_user.is_authenticated else None
-
-
-def _ways_in() -> Response:
-    """The sign-in page for programs: whether a password will do, and which providers there are."""
-    providers = [{"name": each["name"], "label": each["label"]} for each in core().providers()]
-    return jsonify(password=bool(core().password_backends()), providers=providers)
-
-
-def _login_page(
-    form: LoginForm | None = None,
-    *,
-    status: int = 200,
-    text: str | None = None,
-    next_: str = "",
-    notice: str | None = None,
-) -> Response:
-    shown = {
-        "username": form.username.data or "" if form else "",
-        "remember": bool(form.remember.data) if form else False,
-        "errors": form.sentences() if form else {},
-    }
-    asked_next = (form.next.data or "") if form else next_
-    return page(
-        "login.html",
-        status,
-        form=shown if core().password_backends() else None,
-        next=checked_next(asked_next) if asked_next else "",
-        error=text,
-        notice=notice,
-        providers=core().providers(),
-    )
 
 
 def as_json(user: User) -> dict[str, Any]:

@@ -31,6 +31,9 @@ WEB = {
         "headers",
         "health",
         "loaders",
+        "login_page",
+        "password_page",
+        "password_views",
     ),
     *("redirect_limits", "redirect_views", "token_views", "upstream_logout", "verify", "views", "visitor"),
 }

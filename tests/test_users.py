@@ -324,7 +324,7 @@ class TestWhoCannotBeKnown:
         person = replace(ADA, **change)  # type: ignore[arg-type]
 
         assert enter(portal, person) == Refused(Refusal.ACCESS_DENIED)
-        assert portal.core.sign_in.for_request("corp", Authenticated(person)) is None
+        assert portal.core.sign_in.for_request("corp", Authenticated(person), Client()) is None
         assert portal.rows(users) == []
         assert "backend corp names a person by an issuer or subject that cannot be kept" in caplog.text
 
@@ -372,16 +372,16 @@ class TestCreateUsers:
         assert (seen["username"], seen["display_name"]) == ("ada", "New")
 
     def test_a_request_of_a_stranger_is_nobodys(self, closed: Portal) -> None:
-        assert closed.core.sign_in.for_request("corp", Authenticated(ADA)) is None
+        assert closed.core.sign_in.for_request("corp", Authenticated(ADA), Client()) is None
         assert closed.rows(users) == []
 
 
 class TestOfARequest:
     def test_the_first_one_makes_the_user_and_the_next_only_reads(self, small: Portal) -> None:
-        first = small.core.sign_in.for_request("corp", Authenticated(ADA))
+        first = small.core.sign_in.for_request("corp", Authenticated(ADA), Client())
         before = small.rows(identities)
 
-        again = small.core.sign_in.for_request("corp", Authenticated(ADA))
+        again = small.core.sign_in.for_request("corp", Authenticated(ADA), Client())
 
         assert first is not None
         assert first == again
@@ -389,9 +389,11 @@ class TestOfARequest:
         assert small.rows(identities) == before
 
     def test_groups_that_changed_are_taken_over(self, small: Portal) -> None:
-        small.core.sign_in.for_request("corp", Authenticated(ADA))
+        small.core.sign_in.for_request("corp", Authenticated(ADA), Client())
 
-        user = small.core.sign_in.for_request("corp", Authenticated(replace(ADA, groups=("staff", "admins"))))
+        user = small.core.sign_in.for_request(
+            "corp", Authenticated(replace(ADA, groups=("staff", "admins"))), Client()
+        )
 
         assert user is not None
         assert user.groups == ("staff", "admins")
@@ -401,7 +403,7 @@ class TestOfARequest:
         with small.core.database.transaction() as connection:
             Users.set_disabled(connection, person.user_id, True)
 
-        assert small.core.sign_in.for_request("corp", Authenticated(ADA)) is None
+        assert small.core.sign_in.for_request("corp", Authenticated(ADA), Client()) is None
 
 
 def test_users_are_listed_by_name(small: Portal) -> None:
@@ -411,3 +413,34 @@ def test_users_are_listed_by_name(small: Portal) -> None:
     assert [row.username for row in small.core.users.list_all()] == ["Ada", "bob", "grace"]
     with small.core.database.read() as connection:
         assert connection.execute(select(func.count()).select_from(users)).scalar() == 3
+
+
+def test_where_a_name_is_taken_both_rows_say_why(portal: Portal) -> None:
+    portal.add_user("eve")
+    newcomer = Identity("https://id.example.com", "eve-1", "EVE")
+    portal.core.sign_in._options = {"corp": portal.core.sign_in._options["local"]}
+
+    user = portal.core.sign_in.for_request("corp", Authenticated(newcomer), Client())
+
+    assert user is not None
+    told = [
+        (row["username"], row["user_id"], row["backend"], json.loads(row["detail"]))
+        for row in portal.rows(audit_events)
+        if row["event"] == Event.NAME_TAKEN
+    ]
+    assert told == [
+        ("eve@corp", user.id, "corp", {"name": "EVE", "held_by": "eve"}),
+        ("eve", portal.user_id("eve"), "corp", {"name": "EVE", "wanted_by": "EVE@corp"}),
+    ]
+    runner = portal.app.test_cli_runner()
+    shown = [runner.invoke(args=["emolytics", "user", "show", name]).output for name in ("eve@corp", "eve")]
+    assert "when eve had the name EVE" in shown[0]
+    assert "EVE@corp came from corp at" in shown[1]
+
+
+def test_who_gets_the_name_that_was_wanted_is_told_of_nobody(portal: Portal) -> None:
+    portal.add_user("eve")
+    portal.core.sign_in.for_request("local", Authenticated(ADA), Client())
+    portal.core.sign_in.for_request("local", Authenticated(ADA), Client())
+
+    assert ("name_taken", "") not in portal.events()

@@ -4,13 +4,13 @@ import hashlib
 from collections.abc import Callable, Iterable
 
 from emolytics.backend import Context, Finding
-from emolytics.errors import BackendUnavailable, StoreUnavailable
+from emolytics.errors import BackendUnavailable, PasswordRefused, StoreUnavailable
 from emolytics.identity import Authenticated, Denied, Identity, Outcome, Reason
 from emolytics_local.accounts import Account, Accounts, checked, nothing
 
 
 class LocalBackend:
-    """Matches `PasswordBackend`, `Revalidates`, `KeepsAccounts`, `DatesCredentials` and `Diagnoses`."""
+    """Matches `PasswordBackend`, `Revalidates`, `DemandsChange`, `DatesCredentials` and `Diagnoses`."""
 
     def __init__(self, context: Context, issuer: str) -> None:
         self.name = context.name
@@ -37,7 +37,7 @@ class LocalBackend:
             return Denied(
                 Reason.MUST_CHANGE,
                 "the password must be changed first",
-                "Your password must be changed before you can sign in. Please ask your administrator for a new one.",
+                "Your password must be changed before you can sign in.",
                 credential_proven=True,
                 subject=subject,
             )
@@ -74,7 +74,12 @@ class LocalBackend:
         if account is None:
             raise BackendUnavailable("the local account is gone")
         self._policy.check(password, about=_about(account.identity))
+        if account.must_change and self._hasher.verify(account.password_hash, password):
+            raise PasswordRefused("This is the password that you have to change. Please choose another one.")
         self._accounts.set_password(subject, self._hasher.hash(password), then)
+
+    def demand_change(self, subject: str) -> None:
+        self._accounts.demand_change(subject)
 
     def change_password(
         self, subject: str, current: str, new: str, then: Callable[[], None] = nothing

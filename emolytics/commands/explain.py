@@ -9,7 +9,7 @@ from emolytics.backend import Diagnoses, Finding
 from emolytics.commands import Failure
 from emolytics.commands.last_attempt import last_attempt
 from emolytics.commands.opened import opened, printable
-from emolytics.commands.user import password_stdin, read_password
+from emolytics.commands.passwords import password_stdin, read_password
 from emolytics.core import Core
 from emolytics.errors import BackendUnavailable
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from emolytics.commands.passwords import demand_change
 from emolytics.commands.user import account_store, enrol
 from emolytics.core import Core
 from emolytics.identity import Identity
@@ -54,6 +55,18 @@ class PortalProcess(ServerProcess):
         try:
             backend, store = account_store(core)
             enrol(core, backend, store.add_account(Identity("", "", username, **about), password), ())
+        finally:
+            core.close()
+
+    def demand_change(self, username: str) -> None:
+        """From now on the password that this person has must be changed."""
+        settings = load_settings(self.directory / "settings.toml")
+        core = Core(settings, settings.secret_key.load())
+        try:
+            user = core.users.find(username)
+            assert user is not None
+            _, store = account_store(core)
+            demand_change(store, core.users.identities_of(user.id)[0].subject)
         finally:
             core.close()
 

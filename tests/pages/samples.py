@@ -120,6 +120,14 @@ def pages(person: Person) -> dict[str, tuple[str, dict[str, Any]]]:
         "notice": None,
     }
     account = account_context(person)
+    password: dict[str, Any] = {
+        "current_user": nobody,
+        "username": person.username,
+        "action_url": "/password/4kT9",
+        "password_rules": "At least 12 characters. A few unrelated words make a good one.",
+        "error": "",
+        "errors": {},
+    }
     refused = Form(
         errors={
             "current_password": "This is not your current password.",
@@ -182,6 +190,15 @@ def pages(person: Person) -> dict[str, tuple[str, dict[str, Any]]]:
                 "action_url": "/reauthenticate",
                 "next": "/account",
                 "error": None,
+            },
+        ),
+        "password": ("password", password),
+        "password-refused": (
+            "password",
+            password
+            | {
+                "error": "Your password must be changed before you can sign in.",
+                "errors": {"new_password": "Use at least 12 characters; this password has 5."},
             },
         ),
         "error": (
