@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from emolytics import roles
 from emolytics.audit import Event, Record
-from emolytics.backend import KeepsAccounts
+from emolytics.backend import KeepsAccounts, TakesHashes
 from emolytics.commands import Failure
 from emolytics.commands.opened import find_user, opened, plain_text, print_table
 from emolytics.core import Core
@@ -20,6 +20,13 @@ from emolytics.users import Users
 as_json = click.option("--json", "as_json", is_flag=True, help="An array of objects.")
 password_stdin = click.option(
     "--password-stdin", is_flag=True, help="Read the password from standard input instead of asking."
+)
+
+
+hash_stdin = click.option(
+    "--hash-stdin",
+    is_flag=True,
+    help="Read a password's hash, made elsewhere, from standard input: docs/moving-accounts.md has the formats.",
 )
 
 
@@ -42,6 +49,7 @@ def command() -> None:
     help="Put into a local group; may be given again.",
 )
 @password_stdin
+@hash_stdin
 @click.pass_context
 def add(
     ctx: click.Context,
@@ -51,16 +59,20 @@ def add(
     granted: tuple[str, ...],
     groups: tuple[str, ...],
     password_stdin: bool,
+    hash_stdin: bool,
 ) -> None:
     """Create a local account."""
+    if password_stdin and hash_stdin:
+        raise click.UsageError("Say --password-stdin or --hash-stdin, not both.")
     with opened(ctx) as core:
         roles.check(granted)
         backend, store = account_store(core)
         wanted = Identity("", "", name, display_name, email, groups=tuple(sorted(set(groups))))
         if core.users.find(name) is not None:
             raise Failure(f"there is a user named {name} already", "Choose another name.")
-        password = read_password(password_stdin)
-        added = store.add_account(wanted, password, lambda made: enrol(core, backend, made, granted))
+        secret = read_password(password_stdin or hash_stdin)
+        put = _taking_hashes(store).add_hashed if hash_stdin else store.add_account
+        added = put(wanted, secret, lambda made: enrol(core, backend, made, granted))
     click.echo(f"Added {added.username}.")
 
 
@@ -179,6 +191,12 @@ def account_store(core: Core) -> tuple[str, KeepsAccounts]:
         if isinstance(backend, KeepsAccounts):
             return name, backend
     raise Failure("no backend in the settings keeps accounts", 'Add a table with type = "local".', 2)
+
+
+def _taking_hashes(store: KeepsAccounts) -> TakesHashes:
+    if isinstance(store, TakesHashes):
+        return store
+    raise Failure("the backend that keeps accounts takes no hashes", "Set a password instead.", 2)
 
 
 def enrol(core: Core, backend: str, identity: Identity, granted: tuple[str, ...]) -> None:
