@@ -168,6 +168,7 @@ def account_page(
         linkable=[],
         password_form={"errors": form.sentences() if form else {}} if keeps else None,
         password_rules=f"At least {core().policy.minimum_length} characters. A few unrelated words make a good one.",
+        password_least=core().policy.minimum_length,
         password_elsewhere=f"Your password is kept by {label}; please change it there.",
         **(parts or token_part(core().token_issuer(), current_user.id)),
     )

@@ -32,6 +32,7 @@ class Event(StrEnum):
     DENIED = "denied"
     THROTTLED = "throttled"
     BACKEND_UNAVAILABLE = "backend_unavailable"
+    ROLE_MISSING = "role_missing"
     REQUEST_REFUSED = "request_refused"
     SIGNED_OUT = "signed_out"
     SIGNED_OUT_UPSTREAM = "signed_out_upstream"

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from sqlalchemy import update
 from werkzeug.security import generate_password_hash
 
-from emolytics import equal_work
 from emolytics.commands import flask_group
 from emolytics.equal_work import EqualWork
 from emolytics.hashing import Hasher
@@ -132,7 +131,7 @@ def make_hash_take(monkeypatch: pytest.MonkeyPatch, units: float) -> None:
     """As if each comparison took so many units of bcrypt's work, whatever it was and whatever the machine does."""
     monkeypatch.setattr(EqualWork, "_unit", lambda _: 1 / units)
     ticks = iter(range(10**6))
-    monkeypatch.setattr(equal_work.time, "thread_time", lambda: next(ticks))
+    monkeypatch.setattr("emolytics.equal_work.time.thread_time", lambda: next(ticks))
 
 
 @pytest.mark.parametrize("password", [PASSWORD, "Grüße aus Köln", "x" * 72, " "])
