@@ -45,7 +45,7 @@ function addStrength(input) {
   let pause;
   meter.max = 4;
   meter.low = 2;
-  meter.high = 3;
+  meter.high = 3.5; // "fair" is not shown as good
   meter.optimum = 4;
   meter.hidden = true;
   meter.setAttribute("aria-hidden", "true"); // the words say it
