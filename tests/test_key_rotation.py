@@ -88,7 +88,7 @@ def made(portal_with: Callable[..., Portal], grace: Person) -> Made:
 def at(portal: Portal, before: FlaskClient) -> FlaskClient:
     """The same browser, at this portal."""
     client = portal.client()
-    for cookie in before._cookies.values():  # type: ignore[attr-defined]
+    for cookie in (before._cookies or {}).values():
         client.set_cookie(cookie.key, cookie.value)
     return client
 
