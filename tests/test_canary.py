@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urljoin
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 import pytest
 import requests
 from itsdangerous import base64_decode
