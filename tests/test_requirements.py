@@ -75,6 +75,8 @@ def called(path: Path) -> set[str]:
                 found.add(f"{module}.{name}")
             case ast.Import(names=names):
                 found |= {alias.name for alias in names}
+            case _:
+                pass
     return found
 
 
