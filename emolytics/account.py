@@ -183,6 +183,7 @@ def account_page(
         linkable=[],
         password_form={"errors": form.sentences() if form else {}} if keeps else None,
         password_rules=core().policy.rules,
+        password_least=core().policy.minimum_length,
         password_elsewhere=f"Your password is kept by {label}; please change it there.",
         **(parts or token_part(core().token_issuer(), current_user.id)),
     )

@@ -40,6 +40,7 @@ class Event(StrEnum):
     LIMITS_STORE_LOST = "limits_store_lost"
     LIMITS_STORE_BACK = "limits_store_back"
     BACKEND_UNAVAILABLE = "backend_unavailable"
+    ROLE_MISSING = "role_missing"
     REQUEST_REFUSED = "request_refused"
     SIGNED_OUT = "signed_out"
     SIGNED_OUT_UPSTREAM = "signed_out_upstream"

@@ -167,6 +167,14 @@ class DemandsChange(KeepsAccounts, Protocol):
 
 
 @runtime_checkable
+class TakesHashes(KeepsAccounts, Protocol):
+    """Can be given an account whose password is known only as a hash, made elsewhere."""
+
+    def add_hashed(self, account: Identity, stored: str, then: Callable[[Identity], None] = ...) -> Identity:
+        """As `add_account`. Raises `PasswordRefused` for what no password can be compared with, and `InvalidName`."""
+
+
+@runtime_checkable
 class DatesCredentials(Backend, Protocol):
     """Can tell whether a password that was right a moment ago may have changed since."""
 

@@ -22,6 +22,7 @@ def password_page(
         error=text,
         errors=errors or {},
         password_rules=core.policy.rules,
+        password_least=core.policy.minimum_length,
     )
     return unreferred(shown)
 

@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterable
 from emolytics.backend import Context, Finding
 from emolytics.errors import BackendUnavailable, PasswordRefused, StoreUnavailable
 from emolytics.identity import Authenticated, Denied, Identity, Outcome, Reason
+from emolytics.stored_hashes import read
 from emolytics_local.accounts import Account, Accounts, checked, nothing
 
 
 class LocalBackend:
-    """Matches `PasswordBackend`, `Revalidates`, `DemandsChange`, `DatesCredentials` and `Diagnoses`."""
+    """Matches `PasswordBackend`, `Revalidates`, `DemandsChange`, `TakesHashes`, `DatesCredentials` and `Diagnoses`."""
 
     def __init__(self, context: Context, issuer: str) -> None:
         self.name = context.name
@@ -69,6 +70,13 @@ class LocalBackend:
         self._policy.check(password, about=_about(account))
         return self._accounts.add(account, self._hasher.hash(password), then)
 
+    def add_hashed(
+        self, account: Identity, stored: str, then: Callable[[Identity], None] = nothing
+    ) -> Identity:
+        if read(stored) is None:
+            raise PasswordRefused("This is no hash that passwords can be compared with here.")
+        return self._accounts.add(account, stored, then)
+
     def set_password(self, subject: str, password: str, then: Callable[[], None] = nothing) -> None:
         account = self._accounts.by_subject(subject)
         if account is None:
@@ -114,8 +122,8 @@ class LocalBackend:
         )
         if account is None:
             return
-        scheme = (account.password_hash or "none").split("$")[1:2] or ["none"]
-        yield Finding("hash", account.password_hash is not None, f"scheme {scheme[0]}")
+        stored = read(account.password_hash or "")
+        yield Finding("hash", stored is not None, f"scheme {stored.scheme if stored else 'none'}")
         if password is not None:
             outcome = self.authenticate(username, password)
             yield Finding("password", bool(outcome), "right" if outcome else outcome.detail)

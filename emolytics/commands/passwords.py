@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from emolytics.audit import Event, Record
-from emolytics.backend import DemandsChange, KeepsAccounts
+from emolytics.backend import DemandsChange, KeepsAccounts, TakesHashes
 from emolytics.commands import Failure
 from emolytics.commands.opened import public_address
 from emolytics.core import Core
@@ -15,6 +15,11 @@ from emolytics.password_links import PATH
 
 password_stdin = click.option(
     "--password-stdin", is_flag=True, help="Read the password from standard input instead of asking."
+)
+hash_stdin = click.option(
+    "--hash-stdin",
+    is_flag=True,
+    help="Read a password's hash, made elsewhere, from standard input: docs/moving-accounts.md has the formats.",
 )
 must_change = click.option(
     "--must-change", is_flag=True, help="The person must choose another password at the next sign-in."
@@ -50,12 +55,12 @@ def nobodys_password() -> str:
     return secrets.token_urlsafe(32)
 
 
-def check_options(link: bool, password_stdin: bool, must_change: bool) -> None:
+def check_options(link: bool, password_stdin: bool, must_change: bool, hash_stdin: bool = False) -> None:
     """A link has a password chosen by its owner: there is none to read, and none to be changed."""
-    if link and (password_stdin or must_change):
-        raise click.UsageError(
-            "With --link the person chooses the password: say neither of the other options."
-        )
+    if password_stdin and hash_stdin:
+        raise click.UsageError("Say --password-stdin or --hash-stdin, not both.")
+    if link and (password_stdin or must_change or hash_stdin):
+        raise click.UsageError("With --link the person chooses the password: say none of the other options.")
 
 
 def demand_change(store: KeepsAccounts, subject: str) -> None:
@@ -63,6 +68,13 @@ def demand_change(store: KeepsAccounts, subject: str) -> None:
     if not isinstance(store, DemandsChange):
         raise Failure("the backend that keeps accounts cannot ask for another password", "Use --link.", 2)
     store.demand_change(subject)
+
+
+def taking_hashes(store: KeepsAccounts) -> TakesHashes:
+    """The store itself, or a failure where it cannot be given a hash."""
+    if isinstance(store, TakesHashes):
+        return store
+    raise Failure("the backend that keeps accounts takes no hashes", "Set a password instead.", 2)
 
 
 def require_public_url(core: Core) -> None:

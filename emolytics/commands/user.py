@@ -14,6 +14,7 @@ from emolytics.commands.opened import find_user, opened, plain_text, print_table
 from emolytics.commands.passwords import (
     check_options,
     demand_change,
+    hash_stdin,
     hours,
     link,
     must_change,
@@ -22,6 +23,7 @@ from emolytics.commands.passwords import (
     print_link,
     read_password,
     require_public_url,
+    taking_hashes,
 )
 from emolytics.core import Core
 from emolytics.identity import Identity
@@ -52,6 +54,7 @@ def command() -> None:
     help="Put into a local group; may be given again.",
 )
 @password_stdin
+@hash_stdin
 @must_change
 @link
 @hours
@@ -64,12 +67,13 @@ def add(
     granted: tuple[str, ...],
     groups: tuple[str, ...],
     password_stdin: bool,
+    hash_stdin: bool,
     must_change: bool,
     link: bool,
     hours: int,
 ) -> None:
     """Create a local account."""
-    check_options(link, password_stdin, must_change)
+    check_options(link, password_stdin, must_change, hash_stdin)
     with opened(ctx) as core:
         if link:
             require_public_url(core)
@@ -78,14 +82,15 @@ def add(
         wanted = Identity("", "", name, display_name, email, groups=tuple(sorted(set(groups))))
         if core.users.find(name) is not None:
             raise Failure(f"there is a user named {name} already", "Choose another name.")
-        password = nobodys_password() if link else read_password(password_stdin)
+        password = nobodys_password() if link else read_password(password_stdin or hash_stdin)
 
         def settle(made: Identity) -> None:
             enrol(core, backend, made, granted)
             if must_change:
                 demand_change(store, made.subject)
 
-        added = store.add_account(wanted, password, settle)
+        put = taking_hashes(store).add_hashed if hash_stdin else store.add_account
+        added = put(wanted, password, settle)
         if link:
             row = find_user(core, added.username)
             print_link(ctx, core, row, _local_identity(core, row.id, added.username)[1], hours)

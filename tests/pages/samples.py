@@ -99,6 +99,7 @@ def account_context(person: Person) -> dict[str, Any]:
         "identities": IDENTITIES,
         "linkable": SIGN_INS[1:],
         "password_form": Form(),
+        "password_least": 12,
         "password_rules": "At least 12 characters. A few words that do not belong together work well.",
         "password_elsewhere": None,
         "sessions": SESSIONS,
