@@ -161,11 +161,14 @@ def _reason(error: Exception) -> str:
     while (inner := _inner(error)) is not None and inner not in seen:
         error = inner
         seen.add(error)
+    if isinstance(error, TimeoutError) and not error.strerror:
+        return "it took too long"
     return str(getattr(error, "strerror", None) or getattr(error, "reason", None) or type(error).__name__)
 
 
 def _inner(error: Exception) -> Exception | None:
-    for candidate in (error.__cause__, getattr(error, "reason", None), *error.args, error.__context__):
+    context = None if error.__suppress_context__ else error.__context__
+    for candidate in (error.__cause__, getattr(error, "reason", None), *error.args, context):
         if isinstance(candidate, Exception):
             return candidate
     return None
