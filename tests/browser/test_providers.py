@@ -4,11 +4,10 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Page, expect
 
-from tests.browser.person import PASSWORD
+from tests.browser.person import PASSWORD, sign_in_at_provider, who
 from tests.browser.portal_process import PortalProcess
-from tests.upstreams import oidc_provider
 from tests.upstreams.fixtures import require_npm_packages
 from tests.upstreams.github_shaped import GithubShaped
 from tests.upstreams.oidc_provider import OidcProvider
@@ -83,41 +82,8 @@ def portal(provider: OidcProvider) -> Iterator[PortalProcess]:
 
 
 @pytest.fixture
-def new_browser(chromium: Browser, portal: PortalProcess) -> Iterator[Callable[[], BrowserContext]]:
-    """Browsers without a past; what blocks a page of ours is an error, what the provider's page lacks is not."""
-    contexts: list[BrowserContext] = []
-    blocked: list[str] = []
-
-    def new() -> BrowserContext:
-        context = chromium.new_context(base_url=portal.url)
-        context.set_default_timeout(10_000)
-        context.on("console", lambda message: blocked.append(message.text))
-        contexts.append(context)
-        return context
-
-    yield new
-    for context in contexts:
-        context.close()
-    assert [text for text in blocked if "Content Security Policy" in text] == []
-
-
-@pytest.fixture
-def page(new_browser: Callable[[], BrowserContext]) -> Page:
-    return new_browser().new_page()
-
-
-def sign_in_at_provider(page: Page, login: str) -> None:
-    page.get_by_label("Login").fill(login)
-    page.get_by_label("Password").fill(oidc_provider.PASSWORD)
-    page.get_by_role("button", name="Continue").click()
-    consent = page.get_by_role("button", name="Allow")
-    if consent.count():
-        consent.click()
-
-
-def who(page: Page) -> dict[str, object] | None:
-    response = page.context.request.get("/me")
-    return dict(response.json()) if response.ok else None
+def page(new_traveller: Callable[[], BrowserContext]) -> Page:
+    return new_traveller().new_page()
 
 
 def test_the_buttons_stand_beside_the_form_in_declared_order(page: Page) -> None:
@@ -188,12 +154,12 @@ def test_a_github_shaped_provider_signs_in_with_orgs_and_teams(page: Page) -> No
 
 
 def test_one_name_at_three_backends_is_three_people(
-    new_browser: Callable[[], BrowserContext], portal: PortalProcess, provider: OidcProvider
+    new_traveller: Callable[[], BrowserContext], portal: PortalProcess, provider: OidcProvider
 ) -> None:
     provider.add("ada", preferred_username="ada")
     ids = set()
     for way in ("form", "Acme SSO", "GitHub"):
-        page = new_browser().new_page()
+        page = new_traveller().new_page()
         page.goto("/login")
         if way == "form":
             page.get_by_label("User name").fill("ada")
