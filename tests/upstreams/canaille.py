@@ -11,7 +11,11 @@ LOGIN, PASSWORD = "alice", "Correct-Horse-9"
 
 
 class Canaille(ServerProcess):
-    """One person, `alice`, in the group `developers`; one client, `emolytics`."""
+    """One person, `alice`, in the group `developers`; one client, `emolytics`, whose sign-in page is `home`."""
+
+    def __init__(self, home: str = "https://login.example.com/login") -> None:
+        super().__init__()
+        self._sign_in_page = home
 
     @property
     def issuer(self) -> str:
@@ -20,4 +24,5 @@ class Canaille(ServerProcess):
 
     def command(self) -> Sequence[str | Path]:
         # -P: or the modules beside the script would stand in for the packages of the same name.
-        return [sys.executable, "-P", Path(__file__).parent / "canaille_server.py", str(self.port)]
+        program = Path(__file__).parent / "canaille_server.py"
+        return [sys.executable, "-P", program, str(self.port), self._sign_in_page]
