@@ -35,14 +35,14 @@ class PortalProcess(ServerProcess):
 
     def __init__(self, settings: str = _SETTINGS) -> None:
         super().__init__()
-        self._settings = settings
+        self.settings = settings
 
     @property
     def url(self) -> str:
         return f"http://{HOST}:{self.port}"
 
     def prepare(self) -> None:
-        (self.directory / "settings.toml").write_text(self._settings)
+        (self.directory / "settings.toml").write_text(self.settings)
 
     def command(self) -> Sequence[str | Path]:
         return EMOLYTICS, "run", "--port", str(self.port)
@@ -82,7 +82,7 @@ class PortalToward(PortalProcess):
         self._workers = workers
 
     def prepare(self) -> None:
-        (self.directory / "settings.toml").write_text(_TOWARD.format(url=self.url) + self._settings)
+        (self.directory / "settings.toml").write_text(_TOWARD.format(url=self.url) + self.settings)
 
     def command(self) -> Sequence[str | Path]:
         return *super().command(), "--workers", str(self._workers)

@@ -31,7 +31,7 @@ class PortalBesideCanaille(PortalToward):
     def __init__(self) -> None:
         super().__init__()
         self.canaille = Canaille(f"{self.url}/login")
-        self._settings = BACKEND.format(issuer=self.canaille.issuer, secret=SECRET)
+        self.settings = BACKEND.format(issuer=self.canaille.issuer, secret=SECRET)
 
 
 @pytest.fixture(scope="module")

@@ -11,11 +11,14 @@ LOGIN, PASSWORD = "alice", "Correct-Horse-9"
 
 
 class Canaille(ServerProcess):
-    """One person, `alice`, in the group `developers`; one client, `emolytics`, whose sign-in page is `home`."""
+    """One person, `alice`, in the group `developers`; one client, `emolytics`.
 
-    def __init__(self, home: str = "https://login.example.com/login") -> None:
+    The client's sign-in page is `home`, and its backend there is called `backend`.
+    """
+
+    def __init__(self, home: str = "https://login.example.com/login", backend: str = "sso") -> None:
         super().__init__()
-        self._sign_in_page = home
+        self._client = home, f"{home}/{backend}/callback"
 
     @property
     def issuer(self) -> str:
@@ -25,4 +28,4 @@ class Canaille(ServerProcess):
     def command(self) -> Sequence[str | Path]:
         # -P: or the modules beside the script would stand in for the packages of the same name.
         program = Path(__file__).parent / "canaille_server.py"
-        return [sys.executable, "-P", program, str(self.port), self._sign_in_page]
+        return [sys.executable, "-P", program, str(self.port), *self._client]

@@ -1,4 +1,4 @@
-"""Canaille, served through pytest-iam in a process of its own: `python canaille_server.py PORT HOME`.
+"""Canaille, served through pytest-iam in a process of its own: `python canaille_server.py PORT HOME CALLBACK`.
 
 pytest-iam's fixture would keep Canaille's application context open around all our tests.
 """
@@ -30,7 +30,7 @@ def configuration(port: int) -> dict[str, Any]:
     }
 
 
-def fill(backend: Backend, home: str) -> None:
+def fill(backend: Backend, home: str, callback: str) -> None:
     """One person, one group, one client, whose sign-in page is `home`."""
     alice = models.User(
         formatted_name="Alice Example",
@@ -44,7 +44,7 @@ def fill(backend: Backend, home: str) -> None:
         client_id="emolytics",
         client_name="Emolytics",
         client_secret="canaille-client-secret-canary",
-        redirect_uris=[f"{home}/sso/callback"],
+        redirect_uris=[callback],
         post_logout_redirect_uris=[home],
         grant_types=["authorization_code", "refresh_token"],
         response_types=["code"],
@@ -62,10 +62,10 @@ def fill(backend: Backend, home: str) -> None:
 
 
 def main() -> None:
-    port, home = int(sys.argv[1]), sys.argv[2]
+    port, home, callback = int(sys.argv[1]), *sys.argv[2:]
     app = create_app(config=configuration(port))
     with app.app_context():
-        fill(Backend.instance, home)
+        fill(Backend.instance, home, callback)
     Server(app, port, Backend.instance).httpd.serve_forever()
 
 
