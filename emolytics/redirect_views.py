@@ -125,8 +125,9 @@ def _provider(name: str) -> RedirectBackend:
 def _parameters(given: MultiDict[str, str]) -> Mapping[str, str]:
     """The provider's answer, each parameter once (ASVS 15.3.7)."""
     once_each(given)
-    if any(len(value) > _LONGEST_PARAMETER for value in given.values()):
-        raise InvalidRequest("a parameter is too long")
+    lengths = [len(name) + len(value) for name, value in given.items()]
+    if max(lengths, default=0) > _LONGEST_PARAMETER or sum(lengths) > 2 * _LONGEST_PARAMETER:
+        raise InvalidRequest("a parameter is too long, or all of them")
     return given.to_dict()
 
 

@@ -267,6 +267,38 @@ def test_C041_an_error_by_form_post_is_told(portal: Portal, client: FlaskClient,
     assert client.get(posted.location).status_code == 403
 
 
+def test_C040_an_answer_that_would_fill_the_store_is_not_kept(
+    portal: Portal, client: FlaskClient, sso: Provider, grace: Person
+) -> None:
+    answer = sso.approve(press(client).location, grace)
+
+    posted = by_form(portal, answer + "".join(f"&x{n}={'x' * 8000}" for n in range(3)))
+
+    assert posted.status_code == 400
+    assert by_form(portal, answer).status_code == 303
+
+
+def test_C061_nobody_is_sent_to_a_provider_by_a_third_party(client: FlaskClient, sso: Provider) -> None:
+    asked = "iss=https://id.example.com&login_hint=ada&target_link_uri=https://evil.example/"
+
+    page = client.get(f"/login?{asked}")
+    assert page.status_code == 200
+    assert "evil.example" not in page.text
+    assert client.get(f"/login/sso?{asked}").status_code == 405
+
+
+@pytest.mark.parametrize("path", ["/login/sso/frontchannel-logout", "/logout", "/login/sso/logout"])
+def test_C066_C067_no_frame_ends_a_session(
+    client: FlaskClient, sso: Provider, grace: Person, path: str
+) -> None:
+    come_back(client, sso.approve(press(client).location, grace))
+
+    framed = client.get(f"{path}?iss={sso.issuer}&sid=1", headers={"Sec-Fetch-Dest": "iframe"})
+
+    assert framed.status_code in (404, 405)
+    assert me(client)
+
+
 @pytest.mark.parametrize(
     ("path", "fields"),
     [
