@@ -77,6 +77,10 @@ class HttpClient:
         self._closed = True
         self._adapter.close()
 
+    def renew_in_child(self) -> None:
+        """Leave the connections to the process that this one was forked from: two must not speak on one."""
+        self._adapter = TimedAdapter()
+
     def require_allowed(self, url: Any) -> str:
         """Return `url`, spelled as it was read, if it may be asked. Raises ValueError."""
         if not isinstance(url, str):

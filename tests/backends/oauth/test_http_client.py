@@ -1,5 +1,6 @@
 """The one client for outgoing requests: what it obeys and keeps open. Troubles: test_hostile_transport.py."""
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 from emolytics.errors import BackendMisbehaved, BackendUnavailable
 from emolytics_oauth.http_client import MAX_BYTES, HttpClient
 from tests.backends.oauth.relying_party import read_settings
-from tests.upstreams.loopback_http import LoopbackHttp, Received, Reply, json_reply, raw_json
+from tests.upstreams.loopback_http import LoopbackHttp, Received, Reply, Trouble, json_reply, raw_json
 
 
 class Echo(LoopbackHttp):
@@ -38,6 +39,30 @@ def test_connections_are_kept_open(server: Echo, http: HttpClient) -> None:
         http.post(f"{server.url}/b", "a=1")
 
     assert len(server.connections) == 1
+
+
+def test_as_many_connections_are_kept_as_were_needed_at_once(server: Echo) -> None:
+    http = HttpClient(read_settings(issuer=server.url, client_id="a", timeout="30s"))
+    many = 40
+    together = threading.Barrier(many, timeout=30)
+    server.answers["/a"] = Trouble(lambda handler, _over: _answer_when(together, handler))
+
+    for _ in range(2):
+        asking = [threading.Thread(target=http.get, args=(f"{server.url}/a",)) for _ in range(many)]
+        for thread in asking:
+            thread.start()
+        for thread in asking:
+            thread.join()
+
+    http.close()
+    assert len(server.connections) == many
+
+
+def _answer_when(together: threading.Barrier, handler: Any) -> None:
+    together.wait()
+    handler.close_connection = False
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n"
+    handler.wfile.write(head + b"{}")
 
 
 def test_a_connection_that_was_closed_meanwhile_is_replaced(server: Echo, http: HttpClient) -> None:
