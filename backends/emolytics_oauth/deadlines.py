@@ -21,9 +21,6 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from emolytics_oauth.lookup import Address, addresses_of
 
-# As many as a process may have threads: what is over it is closed after each request, and a warning logged.
-_MOST_KEPT = 256
-
 _running = threading.local()
 
 
@@ -131,9 +128,6 @@ class _TimedTlsPool(HTTPSConnectionPool):
 
 class TimedAdapter(HTTPAdapter):
     """Requests' adapter, to be used inside `exchange`. It keeps connections open and retries nothing."""
-
-    def __init__(self) -> None:
-        super().__init__(pool_maxsize=_MOST_KEPT)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         """Make the pools of connections; called by requests."""

@@ -18,6 +18,7 @@ from emolytics.errors import BackendMisbehaved, BackendUnavailable
 from emolytics_oauth import strict_json
 from emolytics_oauth.deadlines import TimedAdapter, exchange
 from emolytics_oauth.origins import require_safe
+from emolytics_oauth.places import Places
 from emolytics_oauth.settings import OauthSettings
 
 MAX_BYTES = 1024 * 1024
@@ -69,7 +70,7 @@ class HttpClient:
         self._insecure = settings.insecure
         self._silence = settings.timeout.total_seconds()
         self._verify = str(settings.ca_file) if settings.ca_file else _system_authorities()
-        self._adapter = TimedAdapter()
+        self._adapter, self._places = TimedAdapter(), Places()
         self._closed = False
 
     def close(self) -> None:
@@ -79,7 +80,7 @@ class HttpClient:
 
     def renew_in_child(self) -> None:
         """Leave the connections to the process that this one was forked from: two must not speak on one."""
-        self._adapter = TimedAdapter()
+        self._adapter, self._places = TimedAdapter(), Places()
 
     def require_allowed(self, url: Any) -> str:
         """Return `url`, spelled as it was read, if it may be asked. Raises ValueError."""
@@ -114,7 +115,7 @@ class HttpClient:
         except ValueError as error:
             raise BackendMisbehaved(f"{place} {error}") from None
         try:
-            with exchange(self._silence, 2 * self._silence):
+            with self._places.taken(place), exchange(self._silence, 2 * self._silence):
                 answer = self._exchange(request.prepare(), place)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             raise BackendUnavailable(f"{place} did not answer: {_reason(error)}") from None
