@@ -13,7 +13,7 @@ NOT_INSTALLED = { \
 
 help:
 	@echo "make run     serve the sign-in portal on http://127.0.0.1:$(PORT)"
-	@echo "make demo    the portal with a real directory and a real OpenID provider beside it"
+	@echo "make demo    the portal with a real directory and real OpenID providers beside it"
 	@echo "make test    run the whole suite against real servers"
 	@echo "make fuzz    the properties of the suite, for an hour or more"
 	@echo "make check   formatter, linter, types"

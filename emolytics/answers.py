@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
-from flask import Response, current_app, g, jsonify, make_response, render_template, request, url_for
+from flask import Response, current_app, g, jsonify, make_response, render_template, request, session, url_for
 from flask_login import current_user
 from flask_wtf.csrf import generate_csrf
 
@@ -85,7 +85,7 @@ def wants_json() -> bool:
 def page(template: str, status: int = 200, **context: Any) -> Response:
     """Render one of our pages with what every one of them needs."""
     g.emolytics_answers = True
-    return make_response(
+    response = make_response(
         render_template(
             f"emolytics/{template}",
             title=current_app.extensions["emolytics"].settings.title,
@@ -96,6 +96,10 @@ def page(template: str, status: int = 200, **context: Any) -> Response:
         ),
         status,
     )
+    if request.method == "POST" and request.headers.get("Sec-Fetch-Site") == "cross-site":
+        # Our Lax cookies did not come along: the form's token, in a new one, would replace the session.
+        session.modified = False
+    return response
 
 
 def home_url() -> str:

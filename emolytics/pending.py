@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import ColumnElement, delete, insert, select, update
 
 from emolytics.database import Database
 from emolytics.identity import Redirect
@@ -26,10 +26,11 @@ _LOOK_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """What the backend wants back, and where the person wanted to go."""
+    """What the backend wants back, where the person wanted to go, and the answer if it came ahead of the browser."""
 
     pending: Mapping[str, str]
     next_url: str
+    answer: Mapping[str, str] | None = None
 
 
 class PendingSignIns:
@@ -64,20 +65,43 @@ class PendingSignIns:
                 self._full = connection.execute(beyond.limit(1)).first() is not None
         return self._full
 
+    def hold_answer(self, backend: str, state: str, answer: Mapping[str, str]) -> bool:
+        """Lay a provider's answer beside the sign-in of this state; False if none waits.
+
+        Whose browser brought it is asked when it is taken. The first answer counts: a form may be sent twice.
+        """
+        waits = self._waits(backend, state)
+        with self._database.transaction() as connection:
+            payload = connection.execute(select(table.c.payload).where(waits)).scalar()
+            content = self._sealer.open(payload) if payload is not None else None
+            if content is None:
+                return False
+            if "answer" not in content:
+                sealed = self._sealer.seal({**content, "answer": json.dumps(dict(answer))})
+                connection.execute(update(table).where(waits).values(payload=sealed))
+        return True
+
     def take(self, backend: str, browser: str, state: str) -> Waiting | None:
         """The sign-in of this state, once; None if it is not this browser's, not this backend's, or over."""
-        mine = (
-            (table.c.state_hash == _hash(state))
-            & (table.c.backend == backend)
-            & (table.c.browser_hash == _hash(browser))
-            & (table.c.expires_at > int(time.time()))
-        )
+        mine = self._waits(backend, state) & (table.c.browser_hash == _hash(browser))
         with self._database.transaction() as connection:
             payload = connection.execute(select(table.c.payload).where(mine)).scalar()
             if payload is None or connection.execute(delete(table).where(mine)).rowcount != 1:
                 return None
         content = self._sealer.open(payload)
-        return Waiting(json.loads(content["pending"]), content["next"]) if content else None
+        if content is None:
+            return None
+        return Waiting(
+            json.loads(content["pending"]), content["next"], json.loads(content.get("answer", "null"))
+        )
+
+    @staticmethod
+    def _waits(backend: str, state: str) -> ColumnElement[bool]:
+        return (
+            (table.c.state_hash == _hash(state))
+            & (table.c.backend == backend)
+            & (table.c.expires_at > int(time.time()))
+        )
 
 
 def _hash(text: str) -> str:

@@ -2,9 +2,9 @@
 
 import secrets
 from collections.abc import Mapping
-from urllib.parse import urlencode
 
 from flask import Response, abort, current_app, request, url_for
+from werkzeug.datastructures import MultiDict
 
 from emolytics.addresses import checked_next, external_url
 from emolytics.answers import error, see_other, sentence
@@ -60,14 +60,14 @@ def callback(backend: str) -> Response:
     provider = _provider(backend)
     if request.method == "POST":
         return _again_by_get(backend)
-    params = _parameters()
+    params = _parameters(request.args)
     waiting = core().pending.take(backend, request.cookies.get(_cookie_name(), ""), params.get("state", ""))
     if waiting is None:
         return _denied(
             backend, Denied(Reason.BAD_CALLBACK, "no sign-in of this browser waits for this answer")
         )
     try:
-        outcome = provider.complete(params, waiting.pending)
+        outcome = provider.complete(waiting.answer or params, waiting.pending)
     except BackendUnavailable as outage:
         return _outage(backend, outage)
     return _finish(backend, outcome, waiting)
@@ -130,18 +130,26 @@ def _provider(name: str) -> RedirectBackend:
     return found
 
 
-def _parameters() -> Mapping[str, str]:
+def _parameters(given: MultiDict[str, str]) -> Mapping[str, str]:
     """The provider's answer, each parameter once (ASVS 15.3.7)."""
-    once_each(request.args)
-    if any(len(value) > _LONGEST_PARAMETER for value in request.args.values()):
-        raise InvalidRequest("a parameter is too long")
-    return request.args.to_dict()
+    once_each(given)
+    lengths = [len(name) + len(value) for name, value in given.items()]
+    if max(lengths, default=0) > _LONGEST_PARAMETER or sum(lengths) > 2 * _LONGEST_PARAMETER:
+        raise InvalidRequest("a parameter is too long, or all of them")
+    return given.to_dict()
 
 
 def _again_by_get(backend: str) -> Response:
-    """`response_mode=form_post` comes from another site, so without our Lax cookies: ask the browser once more."""
-    once_each(request.form)
-    return see_other(f"{url_for('emolytics.callback', backend=backend)}?{urlencode(request.form.to_dict())}")
+    """`response_mode=form_post` comes from another site, so without our Lax cookies: ask the browser once more.
+
+    The answer waits here meanwhile. In the URL it would stand in logs and histories, and a long code would not
+    fit; the state, which was there before, is worth nothing without the cookie.
+    """
+    answer = _parameters(request.form)
+    state = answer.get("state", "")
+    waits = core().pending.hold_answer(backend, state, answer)
+    # Nor is a page made here: it would set a cookie over the one that did not come along.
+    return see_other(url_for("emolytics.callback", backend=backend, state=state if waits else None))
 
 
 def _cookie_name() -> str:

@@ -3,6 +3,8 @@
 Each step is a file: `authorization` (there and back), `token_endpoint`, `id_token`, `identification`.
 """
 
+import os
+import weakref
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
@@ -33,6 +35,14 @@ class OauthBackend:
         self._provider = Provider(settings, self._http)
         self._token_endpoint = TokenEndpoint(settings, self._provider, self._http)
         self._identifier = Identifier(settings, self._provider, self._http)
+        if hasattr(os, "register_at_fork"):  # Windows does not fork
+            own = weakref.WeakMethod(self._renew_in_child)
+            os.register_at_fork(after_in_child=lambda: (method := own()) and method())
+
+    def _renew_in_child(self) -> None:
+        """A server may load the application first and fork its workers then."""
+        self._http.renew_in_child()
+        self._provider.renew_in_child()
 
     @property
     def can_ask_again(self) -> bool:

@@ -71,6 +71,10 @@ class Cached(Generic[T]):
             threading.Thread(target=self._try_aside, daemon=True).start()
         return seems_there
 
+    def renew_in_child(self) -> None:
+        """A thread that held the lock when this process was forked did not come along."""
+        self._lock = threading.Lock()
+
     def _try_aside(self) -> None:
         try:
             self._try()

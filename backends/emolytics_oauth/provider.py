@@ -68,6 +68,11 @@ class Provider:
         else:
             self.reachable.renew(every=0)
 
+    def renew_in_child(self) -> None:
+        """What is known stays known."""
+        for each in (self.discovered, self.keys, self.reachable):
+            each.renew_in_child()
+
     def knock(self) -> int:
         """Ask for a profile without a token. A server in its right mind refuses that, and only that."""
         answer = self._http.get(self._settings.userinfo_url)

@@ -36,14 +36,14 @@ class PortalProcess(ServerProcess):
 
     def __init__(self, settings: str = _SETTINGS) -> None:
         super().__init__()
-        self._settings = settings
+        self.settings = settings
 
     @property
     def url(self) -> str:
         return f"http://{HOST}:{self.port}"
 
     def prepare(self) -> None:
-        (self.directory / "settings.toml").write_text(self._settings)
+        (self.directory / "settings.toml").write_text(self.settings)
 
     def command(self) -> Sequence[str | Path]:
         return EMOLYTICS, "run", "--port", str(self.port)
@@ -73,3 +73,29 @@ class PortalProcess(ServerProcess):
     def emolytics(self, *words: str) -> str:
         """The output of a command, as an operator gives it; `ServerError` with that output when it fails."""
         return self.run(EMOLYTICS, *words)
+
+
+_TOWARD = """\
+[emolytics]
+title = "Acme"
+public_url = "{url}"
+database = "sqlite:///emolytics.db"
+secret_key = {{ file = "secret_key" }}
+
+[emolytics.hashing]
+cost = 4
+"""
+
+
+class PortalToward(PortalProcess):
+    """The portal with these tables of backends."""
+
+    def __init__(self, *tables: str, workers: int = 1) -> None:
+        super().__init__("".join(tables))
+        self._workers = workers
+
+    def prepare(self) -> None:
+        (self.directory / "settings.toml").write_text(_TOWARD.format(url=self.url) + self.settings)
+
+    def command(self) -> Sequence[str | Path]:
+        return *super().command(), "--workers", str(self._workers)

@@ -79,6 +79,22 @@ def test_what_was_found_out_before_is_asked_anew(provider: LyingProvider, backen
     assert list(failed(backend.diagnose())) == ["metadata"]
 
 
+def test_what_the_provider_says_of_itself_cannot_write_on_the_terminal(
+    provider: LyingProvider, backend: OauthBackend
+) -> None:
+    evil = "\x1b]0;owned\x07" * 1000
+    provider.metadata_lies = {
+        "scopes_supported": [evil],
+        "id_token_signing_alg_values_supported": [evil],
+        "response_modes_supported": [evil],
+    }
+
+    shown = "".join(f"{finding.detail}{finding.remedy}" for finding in backend.diagnose())
+
+    assert shown.isprintable()
+    assert len(shown) < 2000
+
+
 @pytest.mark.parametrize(
     ("date", "ok"),
     [("Mon, 01 Jan 2024 00:00:00 GMT", False), ("Fri, 01 Jan 2100 00:00:00 GMT", False), ("yesterday", True)],
