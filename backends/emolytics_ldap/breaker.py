@@ -133,8 +133,9 @@ class Breaker:
 
     def seen(self, trouble: BackendUnavailable) -> None:
         """A look failed."""
-        if self._state is _State.SHUT:
-            self.trouble = trouble
+        with self._lock:
+            if self._state is _State.SHUT:
+                self.trouble = trouble
 
     def open(self) -> None:
         """A look was answered: the caller looks after it no longer."""

@@ -111,6 +111,7 @@ class Server:
             except Exception:
                 # Nobody else looks after this server: whatever happened, the next look is what mends it.
                 log.exception("a look at %s failed", self.url)
+                pause = min(2 * pause, _SLOWEST_LOOK)
             else:
                 self.breaker.open()
                 self._tell_well()

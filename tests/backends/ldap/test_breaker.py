@@ -12,6 +12,7 @@ from emolytics_ldap.answers import NoAnswer, Search
 from emolytics_ldap.breaker import Breaker, PassedOver, Purpose, ServiceAccountRefused
 from emolytics_ldap.deadline import Deadline
 from emolytics_ldap.directory import Link
+from emolytics_ldap.server import Server
 from tests.backends.ldap.conftest import OpenBackend
 from tests.backends.ldap.scripted import BIND, SEARCH, Request, ScriptedServer, wait_until, well
 
@@ -264,6 +265,29 @@ def test_a_server_that_answers_looks_only_costs_one_visitor_at_a_time(
     first.join()
     server.script = well
     wait_until(lambda: recovered(corp), 10)
+
+
+def test_a_look_that_fails_in_a_way_nobody_thought_of_is_not_the_last(
+    server: ScriptedServer,
+    corp: LdapBackend,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    plain, failures = Server._look, iter([RuntimeError("one"), RuntimeError("two")])
+
+    def look(self: Server) -> None:
+        for failure in failures:
+            raise failure
+        plain(self)
+
+    monkeypatch.setattr(Server, "_look", look)
+    server.script = lambda request: None
+    fails(corp)
+
+    server.script = well
+
+    wait_until(lambda: recovered(corp), 10)
+    assert [record.levelname for record in caplog.records].count("ERROR") == 2
 
 
 # Our own congestion
