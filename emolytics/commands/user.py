@@ -111,7 +111,7 @@ def show(ctx: click.Context, name: str, as_json: bool) -> None:
                 for one in core.users.identities_of(row.id)
             ],
             "sessions": len(core.sessions.list_for(row.id)),
-            "name": [in_words(told) for told in core.audit.about(row.id, Event.NAME_TAKEN)],
+            "name_taken": [in_words(told) for told in core.audit.about(row.id, Event.NAME_TAKEN)],
         }
     if as_json:
         click.echo(json.dumps([fields], ensure_ascii=False, indent=2))
