@@ -9,12 +9,15 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 from emolytics.backend import Backend, PasswordBackend
 from emolytics.errors import BackendMisbehaved, BackendUnavailable, StoreUnavailable
 from emolytics.identity import Authenticated, Denied, Outcome, Reason
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +88,19 @@ class Chain:
 
 
 def outcome_of(backend: Backend, ask: Callable[[], Outcome]) -> Outcome:
-    """What the backend says when it is asked so. Raises `BackendUnavailable`, also for a fault of its own: that
-    must not take the others' people with it, and says nothing about this one.
+    """What the backend says when it is asked so. Raises as `answer_of`, and for what is no outcome."""
+    outcome = answer_of(backend, ask)
+    if not isinstance(outcome, Authenticated | Denied):
+        raise BackendMisbehaved(f"{type(outcome).__name__} is no outcome")
+    return outcome
+
+
+def answer_of(backend: Backend, ask: Callable[[], T]) -> T:
+    """What comes back. Raises `BackendUnavailable`, also for a fault of the backend's own: that must not take the
+    others' people with it, and says nothing about this one.
     """
     try:
-        outcome = ask()
+        return ask()
     except BackendUnavailable:
         raise
     except StoreUnavailable as error:
@@ -97,9 +108,6 @@ def outcome_of(backend: Backend, ask: Callable[[], Outcome]) -> Outcome:
     except Exception as error:
         log.exception("backend %s failed", backend.name)
         raise BackendMisbehaved(f"unexpected {type(error).__name__}") from error
-    if not isinstance(outcome, Authenticated | Denied):
-        raise BackendMisbehaved(f"{type(outcome).__name__} is no outcome")
-    return outcome
 
 
 def _decides(outcome: Outcome) -> bool:
