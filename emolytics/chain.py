@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 from emolytics.backend import Backend, CountsByAccount, PasswordBackend
 from emolytics.errors import BackendMisbehaved, BackendUnavailable, StoreUnavailable, TooManyAttempts
@@ -16,6 +17,7 @@ from emolytics.identity import Authenticated, Denied, Outcome, Reason
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
 Before = Callable[[str, str], None]
 
 
@@ -125,11 +127,19 @@ class _Check:
 
 
 def outcome_of(backend: Backend, ask: Callable[[], Outcome]) -> Outcome:
-    """What the backend says when it is asked so. Raises `BackendUnavailable`, also for a fault of its own: that
-    must not take the others' people with it, and says nothing about this one.
+    """What the backend says when it is asked so. Raises as `answer_of`, and for what is no outcome."""
+    outcome = answer_of(backend, ask)
+    if not isinstance(outcome, Authenticated | Denied):
+        raise BackendMisbehaved(f"{type(outcome).__name__} is no outcome")
+    return outcome
+
+
+def answer_of(backend: Backend, ask: Callable[[], T]) -> T:
+    """What comes back. Raises `BackendUnavailable`, also for a fault of the backend's own: that must not take the
+    others' people with it, and says nothing about this one.
     """
     try:
-        outcome = ask()
+        return ask()
     except (BackendUnavailable, TooManyAttempts):
         raise
     except StoreUnavailable as error:
@@ -137,9 +147,6 @@ def outcome_of(backend: Backend, ask: Callable[[], Outcome]) -> Outcome:
     except Exception as error:
         log.exception("backend %s failed", backend.name)
         raise BackendMisbehaved(f"unexpected {type(error).__name__}") from error
-    if not isinstance(outcome, Authenticated | Denied):
-        raise BackendMisbehaved(f"{type(outcome).__name__} is no outcome")
-    return outcome
 
 
 def _decides(outcome: Outcome) -> bool:

@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Mapping
+from functools import partial
 
 from flask import Response, abort, current_app, request, url_for
 from werkzeug.datastructures import MultiDict
@@ -10,6 +11,7 @@ from emolytics.addresses import checked_next, external_url
 from emolytics.answers import error, see_other, sentence
 from emolytics.audit import Event, Record
 from emolytics.backend import ReceivesLogout, RedirectBackend
+from emolytics.chain import answer_of, outcome_of
 from emolytics.errors import BackendMisbehaved, BackendUnavailable
 from emolytics.forms import InvalidRequest, once_each, require_csrf
 from emolytics.identity import Denied, Outcome, Reason
@@ -36,7 +38,8 @@ def start(backend: str) -> Response:
     require_csrf()
     next_url = checked_next(request.form.get("next"))
     try:
-        leaving = provider.begin(external_url("emolytics.callback", backend=backend))
+        callback_url = external_url("emolytics.callback", backend=backend)
+        leaving = answer_of(provider, partial(provider.begin, callback_url))
     except BackendUnavailable as outage:
         return _outage(backend, outage)
     browser = request.cookies.get(_cookie_name()) or secrets.token_urlsafe(32)
@@ -67,7 +70,7 @@ def callback(backend: str) -> Response:
             backend, Denied(Reason.BAD_CALLBACK, "no sign-in of this browser waits for this answer")
         )
     try:
-        outcome = provider.complete(waiting.answer or params, waiting.pending)
+        outcome = outcome_of(provider, partial(provider.complete, waiting.answer or params, waiting.pending))
     except BackendUnavailable as outage:
         return _outage(backend, outage)
     return _finish(backend, outcome, waiting)
@@ -82,7 +85,7 @@ def backchannel_logout(backend: str) -> Response:
     if not isinstance(provider, ReceivesLogout) or len(tokens) != 1:
         return _plain(400)
     try:
-        notice = provider.read_logout(tokens[0])
+        notice = answer_of(provider, partial(provider.read_logout, tokens[0]))
     except BackendUnavailable:
         return _plain(503)
     if isinstance(notice, Denied):
@@ -108,7 +111,11 @@ def _denied(backend: str, denied: Denied) -> Response:
     detail = {name: text for name, text in told.items() if text}
     core().audit.note(Record(Event.DENIED, client(), "", backend, reason=denied.reason, detail=detail))
     code = REFUSAL_FOR.get(denied.reason, Refusal.ACCESS_DENIED)
-    return error(code, message=denied.message if denied.credential_proven else "")
+    message = denied.message if denied.credential_proven else ""
+    if code is Refusal.ACCESS_DENIED and not message:
+        # Cancelled, or refused there: nothing is known here of who it was.
+        message = f"{core().label(backend)} did not sign you in. Please try again, or sign in another way."
+    return error(code, message=message)
 
 
 def _outage(backend: str, outage: BackendUnavailable) -> Response:

@@ -5,31 +5,45 @@ says that this browser was sent there by us; it never chooses where anybody goes
 """
 
 import hmac
+from functools import partial
 from urllib.parse import parse_qs, urlsplit
 
 from flask import request, session
 
 from emolytics.addresses import external_url
 from emolytics.backend import RedirectBackend
+from emolytics.chain import answer_of
 from emolytics.core import Core
 from emolytics.errors import BackendUnavailable
+from emolytics.identity import Authenticated
 from emolytics.user import User
 
 # In Flask's signed session: the state of the sign-out that this browser was sent away with.
 _STATE = "_emolytics_sign_out"
 
+Held = tuple[RedirectBackend, Authenticated]
 
-def leave(core: Core, user: User) -> str | None:
-    """Where the provider ends its own session; None where there is none, or it does not answer now."""
-    session.pop(_STATE, None)
+
+def what_is_held(core: Core, user: User) -> Held | None:
+    """What the provider needs to know of the session, while there is one; None where it is none of a provider's."""
     if not user.is_authenticated or user.session_id is None:
         return None
     backend = core.backends.get(user.backend)
     held = core.sessions.held(user.session_id)
-    if held is None or not isinstance(backend, RedirectBackend):
+    return (backend, held.outcome) if held and isinstance(backend, RedirectBackend) else None
+
+
+def leave(held: Held | None) -> str | None:
+    """Where the provider ends its own session; None where it does not, or does not answer now.
+
+    Called when the session here is over: whatever happens there, nobody stays signed in here for it.
+    """
+    session.pop(_STATE, None)
+    if held is None:
         return None
+    backend, outcome = held
     try:
-        url = backend.logout_url(held.outcome, external_url("emolytics.login"))
+        url = answer_of(backend, partial(backend.logout_url, outcome, external_url("emolytics.login")))
     except BackendUnavailable:
         return None
     if url and (states := parse_qs(urlsplit(url).query).get("state")):

@@ -115,9 +115,9 @@ def sign_in() -> Response:
 def logout() -> Response:
     """End the session here: the row first, then the cookies."""
     require_own_page()
-    upstream = upstream_logout.leave(core(), current_user)
+    held = upstream_logout.what_is_held(core(), current_user)
     end_current_session(Event.SIGNED_OUT)
-    response = done(upstream or url_for("emolytics.login", signed_out=1))
+    response = done(upstream_logout.leave(held) or url_for("emolytics.login", signed_out=1))
     # ASVS 14.3.1; in a host application its own storage is not ours to clear.
     if current_app.config.get("EMOLYTICS_PORTAL"):
         response.headers["Clear-Site-Data"] = '"cache", "storage"'

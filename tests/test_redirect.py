@@ -336,6 +336,8 @@ def test_a_person_who_cancels_gets_a_page_with_a_way_on(
 
     assert back.status_code == 403
     assert 'href="/login"' in back.text
+    assert "Acme SSO did not sign you in." in back.text
+    assert "You are known here" not in back.text
     assert me(client) is None
 
 
@@ -540,3 +542,32 @@ def test_the_record_of_an_outage_holds_all_that_was_said_of_it(
     come_back(client, sso.approve(press(client).location, grace))
 
     assert last_detail(portal) == {"detail": said}
+
+
+@pytest.mark.parametrize("step", ["begin", "complete"])
+def test_a_fault_of_a_backend_at_a_sign_in_is_502(
+    portal: Portal,
+    client: FlaskClient,
+    sso: Provider,
+    grace: Person,
+    monkeypatch: pytest.MonkeyPatch,
+    step: str,
+) -> None:
+    answer = sso.approve(press(client).location, grace)
+    monkeypatch.setattr(portal.core.backends["sso"], step, lambda *_: 1 / 0)
+
+    failed = press(client) if step == "begin" else come_back(client, answer)
+
+    assert failed.status_code == 502
+    assert "Acme SSO does not answer as it should." in failed.text
+    assert portal.events()[-1] == ("backend_unavailable", "unexpected ZeroDivisionError")
+
+
+def test_a_fault_of_a_backend_at_a_logout_token_is_503(
+    portal: Portal, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(portal.core.backends["sso"], "read_logout", lambda *_: 1 / 0)
+
+    answer = client.post("/login/sso/backchannel-logout", data={"logout_token": "x"})
+
+    assert (answer.status_code, answer.headers["Cache-Control"]) == (503, "no-store")

@@ -8,6 +8,8 @@ import pytest
 from flask.testing import FlaskClient
 
 from emolytics import create_app
+from emolytics.errors import BackendUnavailable
+from emolytics.schema import sessions
 from emolytics.testing import new_person
 from tests import stand_ins
 from tests.portal import Portal, csrf_token, me, post, settings_for
@@ -125,3 +127,22 @@ def test_somebody_who_has_signed_in_again_meanwhile_stays_so(client: FlaskClient
 
     assert back.location == "/"
     assert me(client)
+
+
+@pytest.mark.parametrize("fault", [ZeroDivisionError("a fault of the author's"), BackendUnavailable("down")])
+def test_whatever_the_provider_does_nobody_stays_signed_in_here(
+    portal: Portal, client: FlaskClient, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    left: list[int] = []
+
+    def fail(*_: object) -> None:
+        left.append(len(portal.rows(sessions)))
+        raise fault
+
+    monkeypatch.setattr(portal.core.backends["leaving"], "logout_url", fail)
+
+    out = post(client, "/logout", page="/account")
+
+    assert (out.status_code, out.location) == (303, "/login?signed_out=1")
+    assert me(client) is None
+    assert left == [0], "the session here ends first"

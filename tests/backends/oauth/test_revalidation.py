@@ -220,3 +220,14 @@ def test_the_core_is_told_how_long_it_may_take(table: dict[str, Any], requests: 
     assert isinstance(backend, BoundsRevalidation)
     assert backend.longest_revalidation >= requests * 2 * 10
     backend.close()
+
+
+def test_who_can_refresh_keeps_no_access_token(provider: LyingProvider, backend: OauthBackend) -> None:
+    provider.refresh_tokens = True
+
+    before = held(sign_in(backend, provider))
+    after = held(backend.revalidate(before))
+
+    for outcome in (before, after):
+        assert sorted(outcome.retained) == ["id_token", "refresh_token"]
+    assert before.retained["refresh_token"] != after.retained["refresh_token"]
