@@ -21,13 +21,16 @@ class Attempt:
         self._devices = devices
         self._username = username
         self._client = client
-        name = account_key(username)
-        device = devices.of_name(client.known_device, name_key(name), username)
-        self._ticket = _allowed(throttle.admit(name, client.address, device))
+        self._name = account_key(username)
+        device = devices.of_name(client.known_device, name_key(self._name), username)
+        self._ticket = _allowed(throttle.admit(self._name, client.address, device))
 
     def about(self, issuer: str, subject: str) -> None:
-        """Count it under the account, too. Raises `TooManyAttempts`: then no password may be compared."""
-        account = subject_key(issuer, subject)
+        """Count it under the account, too. Raises `TooManyAttempts`: then no password may be compared.
+
+        Without an issuer it is nobody's: one account that there is not for each name.
+        """
+        account = subject_key(issuer, subject if issuer else self._name)
         device = self._devices.of_account(self._client.known_device, account, self._username)
         self._ticket = _allowed(self._throttle.admit_account(self._ticket, account, device))
 

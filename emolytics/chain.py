@@ -61,6 +61,8 @@ class Chain:
 
     def __init__(self, links: Sequence[Link], idle: Callable[[str], object] = lambda _password: None) -> None:
         self._links = tuple(links)
+        # Asked once: what a protocol asks of an object takes its time.
+        self._counting = {link.backend.name: _counting(link.backend) for link in links}
         self._idle = idle
 
     def __bool__(self) -> bool:
@@ -78,7 +80,7 @@ class Chain:
         outages: list[tuple[str, BackendUnavailable]] = []
         for link in asked:
             try:
-                outcome = _ask_one(link.backend, username, password, before)
+                outcome = self._ask_one(link.backend, username, password, before)
             except BackendUnavailable as outage:
                 log.warning("backend %s did not answer: %s", link.backend.name, outage)
                 outages.append((link.backend.name, outage))
@@ -86,6 +88,19 @@ class Chain:
             if _decides(outcome):
                 return Answer(outcome, link.backend.name, tuple(outages))
         return Answer(Denied(Reason.UNKNOWN_SUBJECT, "no backend knows the name"), "", tuple(outages))
+
+    def _ask_one(self, backend: PasswordBackend, username: str, password: str, before: Before) -> Outcome:
+        counting = self._counting[backend.name]
+        if counting is None:
+            return outcome_of(backend, partial(backend.authenticate, username, password))
+        check = _Check(before)
+        outcome = outcome_of(backend, partial(counting.check_password, username, password, check))
+        if check.refused is not None:
+            raise check.refused  # the backend went on all the same: what it found is not looked at
+        if not check.counted:
+            # A name that nobody has costs the same statements, or the clock would tell (ASVS 6.3.8).
+            before("", "")
+        return outcome
 
     def _ask_nobody(self, password: str) -> Answer:
         denied = Denied(Reason.UNKNOWN_SUBJECT, "no backend is asked about such a name")
@@ -96,17 +111,8 @@ class Chain:
         return Answer(denied)
 
 
-def _ask_one(backend: PasswordBackend, username: str, password: str, before: Before) -> Outcome:
-    if not isinstance(backend, CountsByAccount):
-        return outcome_of(backend, partial(backend.authenticate, username, password))
-    check = _Check(before)
-    outcome = outcome_of(backend, partial(backend.check_password, username, password, check))
-    if check.refused is not None:
-        raise check.refused  # the backend went on all the same: what it found is not looked at
-    if not check.counted:
-        # A name that nobody has costs the same statements, or the clock would tell (ASVS 6.3.8).
-        before("", f"{backend.name}\0{username}")
-    return outcome
+def _counting(backend: PasswordBackend) -> CountsByAccount | None:
+    return backend if isinstance(backend, CountsByAccount) else None
 
 
 class _Check:

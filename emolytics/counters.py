@@ -31,6 +31,14 @@ class Full:
     retry_after: int
 
 
+class Counted(NamedTuple):
+    """What was counted, where, and when its window is over at the latest: one that ends later opened later."""
+
+    where: "Ledger"
+    counter: Counter
+    until: int
+
+
 class Count(NamedTuple):
     """A counter as it stands, for the operator; `ends` is in seconds since the epoch."""
 
@@ -43,8 +51,8 @@ class Count(NamedTuple):
 class Ledger(Protocol):
     """Where something was counted."""
 
-    def uncount(self, counted: Sequence[Counter], ends: int) -> None:
-        """Take one count back from each, but from no window that opened later than one that is over at `ends`."""
+    def uncount(self, counted: "Sequence[Counted]") -> None:
+        """Take one count back from each, from the window that it was counted in."""
 
 
 class Counters(Protocol):
@@ -79,8 +87,8 @@ class SqlCounters:
             return Full(reached.retry_after)
         return self
 
-    def uncount(self, counted: Sequence[Counter], ends: int) -> None:
-        self._database.run(lambda connection: _uncount(connection, counted, ends))
+    def uncount(self, counted: Sequence[Counted]) -> None:
+        self._database.run(lambda connection: _uncount(connection, counted))
 
     def standing(self) -> list[Count]:
         wanted = select(table.c.kind, table.c.key, table.c.failures, table.c.window_ends)
@@ -146,8 +154,12 @@ def _open(connection: Connection, counter: Counter, now: int, ends: int) -> None
     connection.execute(insert(table), row)
 
 
-def _uncount(connection: Connection, counted: Sequence[Counter], ends: int) -> None:
-    same_window = and_(table.c.failures > 0, table.c.window_ends <= ends)
-    for counter in counted:  # in the order of counting, so that no two transactions wait for each other
+def _uncount(connection: Connection, counted: Sequence[Counted]) -> None:
+    for (
+        _,
+        counter,
+        until,
+    ) in counted:  # in the order of counting, so that no two transactions wait for each other
+        same_window = and_(table.c.failures > 0, table.c.window_ends <= until)
         one_less = update(table).where(table.c.key == counter.key, same_window)
         connection.execute(one_less.values(failures=table.c.failures - 1))

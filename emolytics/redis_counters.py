@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import SecretStr
 
-from emolytics.counters import Count, Counter, Counters, Full, Ledger, SqlCounters
+from emolytics.counters import Count, Counted, Counter, Counters, Full, Ledger, SqlCounters
 from emolytics.database import Database
-from emolytics.errors import StoreUnavailable
+from emolytics.errors import Problem, SettingsError, StoreUnavailable
 from emolytics.forks import renew_after_fork
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ local wait = 0
 for i, key in ipairs(KEYS) do
   local limit = tonumber(ARGV[i + 1])
   if limit >= 0 and tonumber(redis.call('GET', key) or '0') >= limit then
+    if redis.call('PTTL', key) < 0 then redis.call('PEXPIRE', key, ARGV[1]) end
     wait = math.max(wait, redis.call('PTTL', key), 1)
   end
 end
@@ -50,11 +51,11 @@ end
 return 0
 """
 
-# ARGV: milliseconds until the window is over in which it was counted: one that lasts longer is another one.
+# ARGV: for each key, milliseconds until its window is over at the latest: one that lasts longer is another one.
 _UNCOUNT = """
-for _, key in ipairs(KEYS) do
+for i, key in ipairs(KEYS) do
   local left = redis.call('PTTL', key)
-  if left > 0 and left <= tonumber(ARGV[1]) and tonumber(redis.call('GET', key)) > 0 then
+  if left > 0 and left <= tonumber(ARGV[i]) and tonumber(redis.call('GET', key)) > 0 then
     redis.call('DECR', key)
   end
 end
@@ -76,9 +77,10 @@ class RedisCounters:
         wait = _asked(lambda: int(self._count(keys=keys, args=[_until(ends), *limits])))
         return Full(math.ceil(wait / 1000)) if wait else self
 
-    def uncount(self, counted: Sequence[Counter], ends: int) -> None:
-        keys = [f"{_PREFIX}{counter.kind}:{counter.key}" for counter in counted]
-        _asked(lambda: self._uncount(keys=keys, args=[_until(ends) + _SLACK_MS]))
+    def uncount(self, counted: Sequence[Counted]) -> None:
+        keys = [f"{_PREFIX}{each.counter.kind}:{each.counter.key}" for each in counted]
+        left = [_until(each.until) + _SLACK_MS for each in counted]
+        _asked(lambda: self._uncount(keys=keys, args=left))
 
     def standing(self) -> list[Count]:
         return _asked(self._standing)
@@ -191,11 +193,15 @@ class RedisFirst:
 
 
 def open_counters(storage: SecretStr, database: Database, tell: Callable[[str], None]) -> Counters:
-    """The store that `limits.storage` names; `tell` is as for `RedisFirst`."""
+    """The store that `limits.storage` names; `tell` is as for `RedisFirst`. Raises `SettingsError`."""
     kept = SqlCounters(database)
     if storage.get_secret_value() == "database":
         return kept
-    return RedisFirst(RedisCounters(storage), kept, tell)
+    try:
+        return RedisFirst(RedisCounters(storage), kept, tell)
+    except ValueError:
+        message = "is no address that the package redis can read: check what stands after the question mark"
+        raise SettingsError([Problem("emolytics.limits.storage", message)]) from None
 
 
 def _asked(ask: Callable[[], T]) -> T:

@@ -12,25 +12,28 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from emolytics.counters import Counter, Counters, Full, Ledger, SqlCounters
+from emolytics.counters import Counted, Counter, Counters, Full, SqlCounters
 from emolytics.database import Database
 from emolytics.settings import LimitSettings
 
 # Of a key; what stands for two things is made of half a key of each, so that either can be looked for.
 HALF = 32
 
+# How often all known devices of an account may have what one of them has.
+DEVICES = 2
+
 # Counts are taken back in this order, as they were counted: no two transactions wait for each other.
-_ORDER = ("device", "account", "subject", "alias", "pair", "address", "redirect")
+_ORDER = ("device", "devices", "account", "subject", "alias", "pair", "address", "redirect")
 
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
     """One counted check; it can be given back if nothing was learned from it.
 
-    `ends` is when a window that opened with it is over: none that opened later may be made larger by it.
+    `ends` is when the windows are over that open with it, whenever it is counted further.
     """
 
-    counted: tuple[tuple[Ledger, Counter], ...]
+    counted: tuple[Counted, ...]
     ends: int
     address: str
     name: str = ""
@@ -69,7 +72,12 @@ class Throttle:
 
         `device` is the counter of a device that the owner of the account has signed in with before.
         """
-        return self._count(ticket, self._by_account(ticket, account, device))
+        counted = self._count(ticket, self._by_account(ticket, account, device))
+        if isinstance(counted, TooMany):
+            # Or whoever tries a further name of a full account would keep that name closed for longer.
+            names = tuple(each for each in ticket.counted if each.counter.kind in {"account", "pair"})
+            self.give_back(replace(ticket, counted=names))
+        return counted
 
     def admit_redirect(self, address: str) -> Ticket | TooMany:
         """Count one request of this address to the pages that lead to a provider and back."""
@@ -79,9 +87,9 @@ class Throttle:
 
     def give_back(self, ticket: Ticket) -> None:
         """The check told nothing (an outage) or was the owner's own: it does not count."""
-        in_order = sorted(ticket.counted, key=lambda each: _ORDER.index(each[1].kind))
-        for store in {id(store): store for store, _ in in_order}.values():
-            store.uncount([counter for where, counter in in_order if where is store], ticket.ends)
+        in_order = sorted(ticket.counted, key=lambda each: _ORDER.index(each.counter.kind))
+        for store in {id(each.where): each.where for each in in_order}.values():
+            store.uncount([each for each in in_order if each.where is store])
 
     def check_health(self) -> None:
         """Return if the counters can be reached; raise `StoreUnavailable` if not."""
@@ -89,19 +97,24 @@ class Throttle:
 
     def _by_name(self, key: str, block: str, device: str) -> Iterator[Counter]:
         limits = self._settings
-        if device:
-            yield Counter("device", device, limits.failures)
+        yield from self._by_device(device)
         yield Counter("account", key, None if device else limits.failures)
         yield from self._by_pair(key, block, device)
         yield Counter("address", address_key(block), None if device else limits.address_failures)
 
     def _by_account(self, ticket: Ticket, account: str, device: str) -> Iterator[Counter]:
-        if device and device != ticket.device:
-            yield Counter("device", device, self._settings.failures)
+        if device != ticket.device:
+            yield from self._by_device(device)
         yield Counter("subject", account, None if device else self._settings.failures)
         # Which names led to the account, so that an operator can find the one by the other.
         yield Counter("alias", ticket.name[:HALF] + account[:HALF], None)
         yield from self._by_pair(account, address_block(ticket.address), device)
+
+    def _by_device(self, device: str) -> Iterator[Counter]:
+        """All of an account's devices together have a number too: whoever once had the password may have made many."""
+        if device:
+            yield Counter("device", device, self._settings.failures)
+            yield Counter("devices", device[:HALF] + "0" * HALF, DEVICES * self._settings.failures)
 
     def _by_pair(self, account: str, block: str, device: str) -> Iterator[Counter]:
         """What one address may use up of an account's checks, where that is less than all of them."""
@@ -111,14 +124,15 @@ class Throttle:
 
     def _count(self, ticket: Ticket, wanted: Iterator[Counter]) -> Ticket | TooMany:
         # A backend may tell of the same account twice: a check counts once.
-        before = {counter for _, counter in ticket.counted}
+        before = {each.counter for each in ticket.counted}
         fresh = [counter for counter in wanted if counter not in before]
         if not fresh:
             return ticket
         where = self.counters.count(fresh, ticket.ends)
         if isinstance(where, Full):
             return TooMany(where.retry_after)
-        return replace(ticket, counted=(*ticket.counted, *((where, counter) for counter in fresh)))
+        until = int(time.time()) + self._window  # of whoever has opened the window before, a moment ago
+        return replace(ticket, counted=(*ticket.counted, *(Counted(where, each, until) for each in fresh)))
 
 
 def address_block(address: str) -> str:

@@ -17,17 +17,21 @@ from emolytics.counters import Count
 from emolytics.database import Database
 from emolytics.schema import audit_events, identities, local_accounts, sessions, users
 from emolytics.settings import LimitSettings
-from emolytics.throttle import HALF, Throttle, address_block, address_key, name_key, subject_key
+from emolytics.throttle import DEVICES, HALF, Throttle, address_block, address_key, name_key, subject_key
 
 # What is counted, as an operator calls it.
 KINDS = {
     "account": "name",
     "subject": "account",
     "device": "device",
+    "devices": "all devices",
     "pair": "name at address",
     "address": "address",
     "redirect": "provider pages",
 }
+
+
+_OF_NAMES = {"account", "subject", "alias", "pair", "device", "devices"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,7 @@ class _Known:
     names: dict[str, str] = field(default_factory=dict)
     accounts: dict[str, str] = field(default_factory=dict)
     addresses: dict[str, str] = field(default_factory=dict)
+    nobodies: set[str] = field(default_factory=set)
 
 
 def entries(throttle: Throttle, database: Database, limits: LimitSettings) -> list[Entry]:
@@ -57,7 +62,7 @@ def entries(throttle: Throttle, database: Database, limits: LimitSettings) -> li
     found = [
         Entry(KINDS[each.kind], _who(each, known), each.checks, _limit(each.kind, limits), each.ends)
         for each in counts
-        if each.kind in KINDS
+        if each.kind in KINDS and each.key[:HALF] not in known.nobodies
     ]
     return sorted(found, key=lambda entry: (-entry.checks / entry.limit, entry.kind, entry.who))
 
@@ -101,10 +106,7 @@ def _of_name(counts: Sequence[Count], name: str, accounts: set[str]) -> Iterator
     accounts = accounts | {key[HALF:] for key in aliases if key[:HALF] == name}
     names = {name} | {key[:HALF] for key in aliases if key[HALF:] in accounts}
     for each in counts:
-        if (
-            each.kind in {"account", "subject", "alias", "pair", "device"}
-            and each.key[:HALF] in names | accounts
-        ):
+        if each.kind in _OF_NAMES and each.key[:HALF] in names | accounts:
             yield each
 
 
@@ -125,6 +127,7 @@ def _who(count: Count, known: _Known) -> str:
 def _limit(kind: str, limits: LimitSettings) -> int:
     others = {
         "pair": limits.pair_failures,
+        "devices": DEVICES * limits.failures,
         "address": limits.address_failures,
         "redirect": limits.redirects,
     }
@@ -145,7 +148,9 @@ def _known(database: Database, limits: LimitSettings, counts: Sequence[Count]) -
         trail = connection.execute(recent.distinct()).all()
         seen = connection.execute(select(sessions.c.address).distinct()).scalars().all()
     for name in [*named, *(row.username for row in trail)]:
-        known.names.setdefault(name_key(account_key(name))[:HALF], name)
+        key = account_key(name)
+        known.names.setdefault(name_key(key)[:HALF], name)
+        known.nobodies.add(subject_key("", key)[:HALF])
     for address in [*seen, *(row.address for row in trail)]:
         block = address_block(address)
         known.addresses[address_key(block)[:HALF]] = block

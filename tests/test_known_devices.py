@@ -129,6 +129,15 @@ class TestTheDevice:
         assert statuses == [401] * FAILURES + [429, 429]
         assert sign_in_json(device, "ada").status_code == 429
 
+    def test_all_of_an_accounts_have_twice_as_many_together(self, portal: Portal) -> None:
+        """Whoever once had the password may have made any number of them."""
+        devices = [known_device(portal) for _ in range(5)]
+        guess(portal)
+
+        statuses = [sign_in_json(each, "ada", "wrong").status_code for each in devices * FAILURES]
+
+        assert statuses.count(401) == 2 * FAILURES
+
     def test_its_wrong_passwords_count_for_the_account(self, portal: Portal) -> None:
         """Or a stolen device would add its own guesses to those of all others."""
         device = known_device(portal)

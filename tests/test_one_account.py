@@ -124,6 +124,31 @@ def test_after_the_wait_that_a_name_is_told_its_account_is_open_too(portal: Port
     assert by_json(portal, "ada", PASSWORD) == 200
 
 
+def test_trying_a_further_name_of_a_full_account_keeps_that_name_closed_no_longer(
+    portal: Portal, clock: Clock
+) -> None:
+    for _ in range(FAILURES):
+        by_json(portal, "ada", "wrong")
+    clock.advance(600)
+    for _ in range(2 * FAILURES):
+        refused = sign_in_json(portal.client(), "lovelace", PASSWORD)
+
+    clock.advance(int(refused.headers["Retry-After"]))
+
+    assert by_json(portal, "lovelace", PASSWORD) == 200
+
+
+@pytest.mark.parametrize(("name", "password"), [("no\0body", "wrong"), ("grace", "x" * 5000)])
+def test_what_cannot_be_a_name_or_a_password_hinders_nobody_else_who_types_such(
+    portal: Portal, name: str, password: str
+) -> None:
+    """All of it is asked of a backend under one name that nobody has."""
+    for number in range(2 * FAILURES):
+        by_json(portal, f"user{number}\0", "wrong")
+
+    assert by_json(portal, name, password) == 401
+
+
 def test_ones_own_sign_ins_count_nowhere(portal: Portal) -> None:
     statuses = [by_json(portal, name, PASSWORD) for name in islice(cycle(ADA), 3 * FAILURES)]
 

@@ -12,6 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 from threading import Barrier
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 from click.testing import Result
@@ -22,8 +23,8 @@ from emolytics import redis_counters
 from emolytics.app import create_app
 from emolytics.audit import Client as Visitor
 from emolytics.commands import flask_group
-from emolytics.counters import Counter
-from emolytics.errors import StoreUnavailable
+from emolytics.counters import Counter, Full
+from emolytics.errors import SettingsError, StoreUnavailable
 from emolytics.redis_counters import RedisCounters
 from emolytics.schema import throttle_counters
 from emolytics.settings import LimitSettings
@@ -189,7 +190,10 @@ class TestTheNumbers:
             (name,) = client.keys("*")
             client.persist(name)
             stores[0].count([Counter("account", "k", 5)], 2**31)
+            assert client.pttl(name) > 0
 
+            client.persist(name)
+            assert stores[0].count([Counter("account", "k", 2)], 2**31) == Full(ANY)
             assert client.pttl(name) > 0
 
     def test_names_are_not_kept(self, server: Redis, throttle: Throttle) -> None:
@@ -354,6 +358,13 @@ def test_what_is_no_redis_is_none(
 
     assert guesses(portal) == [401] * FAILURES + [429] * 2
     assert store_events(portal) == ["limits_store_lost"]
+
+
+def test_an_address_that_cannot_be_read_is_a_mistake_in_the_settings(make_portal: MakePortal) -> None:
+    with pytest.raises(SettingsError, match=r"emolytics\.limits\.storage: is no address") as refused:
+        make_portal(limits={"storage": "redis://:hidden@127.0.0.1/0?socket_timeout=soon"})
+
+    assert "hidden" not in str(refused.value)
 
 
 def test_a_wrong_password_for_it_is_told_and_not_shown(

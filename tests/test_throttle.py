@@ -1,7 +1,7 @@
 """The throttle: a number that holds, over threads, workers and databases, and that nobody else can change."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import insert
 
 from emolytics import sweeping
+from emolytics.counters import Counter, Full, Ledger, SqlCounters
 from emolytics.database import Database
 from emolytics.schema import throttle_counters
 from emolytics.settings import LimitSettings
@@ -267,6 +268,25 @@ class TestGivingBack:
         throttle.give_back(late)
 
         assert not admitted(throttle, "ada")
+
+    def test_it_works_in_a_window_that_somebody_else_opened_a_moment_later(
+        self, database: Database, clock: Clock
+    ) -> None:
+        """An attempt may have begun before it had to wait for that other one's row."""
+
+        class Waiting(SqlCounters):
+            def count(self, wanted: Sequence[Counter], ends: int) -> Full | Ledger:
+                clock.advance(2)
+                super().count(wanted, int(clock()) + WINDOW)
+                return super().count(wanted, ends)
+
+        throttle = Throttle(Waiting(database), limits())
+        ticket = throttle.admit("ada", HERE)
+        assert isinstance(ticket, Ticket)
+
+        throttle.give_back(ticket)
+
+        assert {count.checks for count in throttle.counters.standing()} == {1}
 
 
 class TestNobodyElseChangesIt:
