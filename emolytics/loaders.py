@@ -71,6 +71,7 @@ def harden(manager: LoginManager, app: Flask) -> None:
 
 def install(manager: LoginManager, core: Core) -> None:
     """Answer Flask-Login's questions from this core."""
+    manager._clear_cookie = forget_remembered  # noqa: SLF001 - see there
 
     @manager.user_loader  # type: ignore[untyped-decorator]
     def load_user(token: object) -> User | None:
@@ -187,6 +188,23 @@ def end_session(core: Core, user: User) -> None:
         if user.session_id is not None and core.sessions.end(connection, user.id, user.session_id):
             record = Record(Event.SIGNED_OUT, client(), user.username, user.backend, user.id)
             core.audit.within(connection, record)
+
+
+def forget_remembered(response: Response) -> None:
+    """Take the remember cookie back with the attributes that it was given with.
+
+    Flask-Login leaves them out, and browsers do not heed a `__Host-` cookie without Secure (RFC 6265bis section 5.7):
+    the cookie would stay in the browser for its thirty days.
+    """
+    config = current_app.config
+    response.delete_cookie(
+        config["REMEMBER_COOKIE_NAME"],
+        path=config.get("REMEMBER_COOKIE_PATH", "/"),
+        domain=config.get("REMEMBER_COOKIE_DOMAIN"),
+        secure=config["REMEMBER_COOKIE_SECURE"],
+        httponly=config["REMEMBER_COOKIE_HTTPONLY"],
+        samesite=config["REMEMBER_COOKIE_SAMESITE"],
+    )
 
 
 def touch_session(core: Core, response: Response) -> Response:
