@@ -64,6 +64,11 @@ class Core:
         self.throttle = Throttle(self.database, settings.limits)
         self._opened = open_backends(settings, self._context)
         self.backends = {each.name: each.backend for each in self._opened}
+        # Asked once: what a protocol asks of an object costs more than all else that a request does here.
+        opened = list(self.backends.values())
+        self._password_backends = [backend for backend in opened if isinstance(backend, PasswordBackend)]
+        self._redirect_backends = [backend for backend in opened if isinstance(backend, RedirectBackend)]
+        self._request_backends = [backend for backend in opened if isinstance(backend, RequestBackend)]
         self.sign_in = SignIn(
             settings,
             self.database,
@@ -97,14 +102,14 @@ class Core:
         by_name = {backend.name: backend for backend in asked}
         return Basic(self.sign_in, self.users, self.audit, self._chain(asked), by_name)
 
-    def password_backends(self) -> list[PasswordBackend]:
-        return [backend for backend in self.backends.values() if isinstance(backend, PasswordBackend)]
+    def password_backends(self) -> Sequence[PasswordBackend]:
+        return self._password_backends
 
-    def redirect_backends(self) -> list[RedirectBackend]:
-        return [backend for backend in self.backends.values() if isinstance(backend, RedirectBackend)]
+    def redirect_backends(self) -> Sequence[RedirectBackend]:
+        return self._redirect_backends
 
-    def request_backends(self) -> list[RequestBackend]:
-        return [backend for backend in self.backends.values() if isinstance(backend, RequestBackend)]
+    def request_backends(self) -> Sequence[RequestBackend]:
+        return self._request_backends
 
     def token_issuer(self) -> IssuesTokens | None:
         """The backend that makes API tokens, if the settings have one."""

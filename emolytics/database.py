@@ -10,28 +10,25 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import quote
 
-from sqlalchemy import Connection, Engine, Row, create_engine, event, exc, make_url
+from sqlalchemy import Connection, Row, Select, exc, make_url
 from sqlalchemy.engine import URL
 from sqlalchemy.pool import Pool, StaticPool
 from sqlalchemy.sql import Executable
 
+from emolytics import engines
 from emolytics.errors import StoreUnavailable
 from emolytics.forks import renew_after_fork
+from emolytics.prepared import AT_ONCE_SECONDS, Prepared
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_BUSY_SECONDS = 10
 # What may be left out waits for nobody, and after a failure is left out for a while in this process.
 _HARDLY_BUSY_SECONDS = 0.05
 _PAUSE_SECONDS = 5
-_CONNECT_SECONDS = 5
-_ANSWER_SECONDS = 10
 
 # SQLite takes the write lock at once: upgrading a read lock later fails under load instead of waiting.
 _BEGIN = {"sqlite": "BEGIN IMMEDIATE", "postgresql": "BEGIN", "mysql": "START TRANSACTION"}
@@ -40,6 +37,7 @@ _BEGIN["mariadb"] = _BEGIN["mysql"]
 # Deadlock, serialisation failure; deadlock, row changed since the snapshot, lock not had in time.
 _IN_THE_WAY = {"40P01", "40001", 1213, 1020, 1205}
 _TRIES = 10
+_NO_ANSWER = (exc.DBAPIError, exc.TimeoutError, exc.DisconnectionError)
 _WAITING = "emolytics: after the commit"
 
 
@@ -52,7 +50,7 @@ class Database:
 
     def __init__(self, url: str | URL) -> None:
         self.url = make_url(url)
-        self.engine = _create_engine(self.url)
+        self.engine = engines.open_engine(self.url)
         self._begin = _BEGIN[self.engine.dialect.name]
         self._here = threading.local()
         self._parents: list[Pool] = []
@@ -112,6 +110,18 @@ class Database:
         """One row or None. Raises `StoreUnavailable`."""
         with _translated():
             return _twice(lambda: self._first(statement, values))
+
+    def prepared(self, statement: Select[Any]) -> Callable[[Mapping[str, Any]], Any | None]:
+        """`fetch_one` of this statement for the busiest path; its columns are plain (see `Prepared`)."""
+        once = Prepared(self.engine, statement)
+
+        def fetch(values: Mapping[str, Any]) -> Any | None:
+            try:
+                return _twice(lambda: once.first(values))
+            except _NO_ANSWER as error:
+                raise _translation(error) from None
+
+        return fetch
 
     def _open_here(self) -> Connection | None:
         """The transaction that this thread has open, if it has one."""
@@ -177,7 +187,7 @@ def _hardly_waiting(connection: Connection) -> Iterator[None]:
     try:
         yield
     finally:
-        _set_busy(driver, _BUSY_SECONDS)
+        _set_busy(driver, engines.BUSY_SECONDS)
 
 
 def _set_busy(driver: sqlite3.Connection, seconds: float) -> None:
@@ -186,10 +196,12 @@ def _set_busy(driver: sqlite3.Connection, seconds: float) -> None:
 
 def _twice(ask: Callable[[], T]) -> T:
     """Ask again once if a kept connection turned out to be closed: the server was started anew meanwhile."""
+    began = time.monotonic()
     try:
         return ask()
     except exc.DBAPIError as error:
-        if not error.connection_invalidated:
+        # One that was waited for is no old connection, but a server that is silent: once is long enough.
+        if not error.connection_invalidated or time.monotonic() - began > AT_ONCE_SECONDS:
             raise
         return ask()
 
@@ -210,91 +222,19 @@ def _translated() -> Iterator[None]:
         yield
     except exc.IntegrityError:
         raise
-    except (exc.DBAPIError, exc.TimeoutError, exc.DisconnectionError) as error:
-        cause = getattr(error, "orig", None) or error
-        if _was_in_the_way(cause):
-            raise _Conflict("another transaction was in the way") from None
-        # The statement's values may be personal: only the driver's own sentence is told.
-        log.error("the database did not answer: %s", " ".join(str(cause).split()))  # noqa: TRY400
-        raise StoreUnavailable(f"the database did not answer: {type(cause).__name__}") from None
+    except _NO_ANSWER as error:
+        raise _translation(error) from None
+
+
+def _translation(error: Exception) -> StoreUnavailable:
+    cause = getattr(error, "orig", None) or error
+    if _was_in_the_way(cause):
+        return _Conflict("another transaction was in the way")
+    # The statement's values may be personal: only the driver's own sentence is told.
+    log.error("the database did not answer: %s", " ".join(str(cause).split()))
+    return StoreUnavailable(f"the database did not answer: {type(cause).__name__}")
 
 
 def _was_in_the_way(cause: BaseException) -> bool:
     code = getattr(cause, "sqlstate", None) or next(iter(cause.args), None)
     return isinstance(code, str | int) and code in _IN_THE_WAY
-
-
-def _create_engine(url: URL) -> Engine:
-    match url.get_backend_name():
-        case "sqlite":
-            return _sqlite(url)
-        case "postgresql":
-            waits = {
-                "connect_timeout": _CONNECT_SECONDS,
-                "options": f"-c statement_timeout={_ANSWER_SECONDS}s",
-                # The server cannot time a statement when the network to it is gone.
-                "tcp_user_timeout": _ANSWER_SECONDS * 1000,
-                "keepalives_idle": _ANSWER_SECONDS,
-                "keepalives_interval": 2,
-                "keepalives_count": 3,
-            }
-        case "mysql" | "mariadb":
-            waits = {
-                "connect_timeout": _CONNECT_SECONDS,
-                "read_timeout": _ANSWER_SECONDS,
-                "write_timeout": _ANSWER_SECONDS,
-                "charset": "utf8mb4",
-                # As PostgreSQL does it: every statement sees what was committed before it.
-                "init_command": "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
-            }
-        case other:
-            raise StoreUnavailable(f"{other} is not a database that Emolytics knows")
-    return create_engine(
-        url,
-        isolation_level="AUTOCOMMIT",
-        # Transactions end here by name; the ROLLBACK of the pool would be a second statement for every read.
-        skip_autocommit_rollback=True,
-        pool_timeout=_CONNECT_SECONDS,
-        pool_recycle=1800,
-        connect_args=waits,
-    )
-
-
-def _sqlite(url: URL) -> Engine:
-    if not url.database or url.database == ":memory:":
-        shared = {"poolclass": StaticPool, "connect_args": {"check_same_thread": False}}
-        engine = create_engine(url, isolation_level="AUTOCOMMIT", **shared)
-        event.listen(engine, "connect", _prepare_sqlite)
-        return engine
-    path = Path(url.database)
-
-    def connect() -> sqlite3.Connection:
-        # mode=rw: a database that was taken away is an outage, not an invitation to start an empty one
-        return sqlite3.connect(
-            f"file:{quote(str(path))}?mode=rw", uri=True, timeout=_BUSY_SECONDS, check_same_thread=False
-        )
-
-    engine = create_engine(url, isolation_level="AUTOCOMMIT", pool_timeout=_CONNECT_SECONDS, creator=connect)
-    event.listen(engine, "connect", _prepare_sqlite)
-    event.listen(engine, "checkout", _same_file(path))
-    return engine
-
-
-def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
-    for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
-        connection.execute(f"PRAGMA {pragma}")
-
-
-def _same_file(path: Path) -> Any:
-    """A file that was replaced or removed stays readable through open connections: notice, and open anew."""
-
-    def check(_connection: object, record: Any, _proxy: object) -> None:
-        try:
-            found = path.stat()
-        except OSError:
-            raise exc.DisconnectionError(f"{path.name} is gone") from None
-        identity = (found.st_dev, found.st_ino)
-        if record.info.setdefault("file", identity) != identity:
-            raise exc.DisconnectionError(f"{path.name} was replaced")
-
-    return check

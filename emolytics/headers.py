@@ -2,7 +2,8 @@
 
 from http import HTTPStatus
 
-from flask import Response, g, request
+from flask import Response, g, request, session
+from flask.sessions import SecureCookieSession
 from werkzeug.datastructures import Headers
 
 _ALWAYS = {
@@ -44,7 +45,9 @@ def keep_private(response: Response) -> Response:
     user = g.get("_login_user")
     if user is not None and user.is_authenticated:
         response.headers.setdefault("Cache-Control", "no-store")
-        response.vary.add("Cookie")
+        # Flask itself says so where its session was read, and this header is costly to read and write.
+        if not (isinstance(session, SecureCookieSession) and session.accessed):
+            response.vary.add("Cookie")
     return response
 
 

@@ -38,6 +38,11 @@ class SignInManager(LoginManager):  # type: ignore[misc]  # Flask-Login has no t
         self.unauthorized_handler(unauthorized)
         self.needs_refresh_handler(needs_refresh)
 
+    def _session_protection_failed(self) -> bool:
+        """It would compute the visitor's identifier for each request, and then not look at it."""
+        mode = current_app.config.get("SESSION_PROTECTION", self.session_protection)
+        return bool(mode) and bool(super()._session_protection_failed())
+
     def _load_user_from_remember_cookie(self, cookie: str) -> User | None:
         """Every key that verifies a session verifies this cookie too; one with other than ASCII raises in there."""
         keys = (None, *(current_app.config.get("SECRET_KEY_FALLBACKS") or ()))

@@ -5,6 +5,7 @@ import json
 import secrets
 import time
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
@@ -86,6 +87,7 @@ class Sessions:
 
     def __init__(self, database: Database, settings: SessionSettings, sealer: Sealer) -> None:
         self._database = database
+        self._row_of = database.prepared(_LOAD)
         self._sealer = sealer
         self._lifetime = int(settings.lifetime.total_seconds())
         self._remember = int(settings.remember.total_seconds())
@@ -125,7 +127,7 @@ class Sessions:
 
     def load(self, token: str) -> Loaded | None:
         """Whose session it is, and what is due; None for one that is over. Raises `StoreUnavailable`."""
-        row = self._database.fetch_one(_LOAD, {"token_hash": _hash(token)})
+        row = self._row_of({"token_hash": _hash(token)})
         now = time.time()
         if row is None or row.disabled or row.expires_at <= now:
             return None
@@ -229,7 +231,13 @@ class Sessions:
         return connection.execute(doomed).rowcount
 
 
-def _user(row: Row[Any], token: str) -> User:
+@lru_cache(maxsize=1024)
+def _texts(stored: str) -> tuple[str, ...]:
+    """Many people have the same few roles and groups, and each of them asks again and again."""
+    return tuple(json.loads(stored))
+
+
+def _user(row: Any, token: str) -> User:
     return User(
         id=row.user_id,
         username=row.username,
@@ -238,8 +246,8 @@ def _user(row: Row[Any], token: str) -> User:
         backend=row.backend,
         subject=row.subject,
         issuer=row.issuer,
-        groups=tuple(json.loads(row.groups)),
-        roles=tuple(json.loads(row.roles)),
+        groups=_texts(row.groups),
+        roles=_texts(row.roles),
         auth_time=row.auth_time,
         session_id=row.id,
         identity_id=row.identity_id,

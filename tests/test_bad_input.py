@@ -676,7 +676,7 @@ ALL: dict[str, State] = {"gone": gone, "broken": broken}
 @pytest.fixture
 def impatient(make_portal: Callable[..., Portal], monkeypatch: pytest.MonkeyPatch) -> Portal:
     """A portal that waits for a lock for a moment only."""
-    monkeypatch.setattr("emolytics.database._BUSY_SECONDS", 0.05)
+    monkeypatch.setattr("emolytics.engines.BUSY_SECONDS", 0.05)
     portal = make_portal()
     portal.add_user("ada", display_name="Ada Lovelace")
     return portal

@@ -311,9 +311,7 @@ def test_a_database_that_only_reads_is_told_in_two_lines(
     run: Command, ada: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Database, "_begun", lambda self: self.engine.connect())
-    monkeypatch.setattr(
-        "emolytics.database._prepare_sqlite", lambda c, _: c.execute("PRAGMA query_only = ON")
-    )
+    monkeypatch.setattr("emolytics.engines.prepare_sqlite", lambda c, _: c.execute("PRAGMA query_only = ON"))
 
     expect_two_lines(run("user", "disable", "ada"), 1)
 
