@@ -56,7 +56,8 @@ def demo(tmp_path: Path) -> Iterator[Demo]:
     with tempfile.TemporaryDirectory() as folder, output.open("wb") as written:
         Path(folder).chmod(0o755)
         process = subprocess.Popen(
-            [sys.executable, DEMO],
+            # As from a terminal, though the suite itself may run where signals are ignored, as under nohup.
+            ["env", "--default-signal", sys.executable, DEMO],
             env={**os.environ, "PORT": str(port), "TMPDIR": folder},
             stdout=written,
             stderr=subprocess.STDOUT,
@@ -64,7 +65,7 @@ def demo(tmp_path: Path) -> Iterator[Demo]:
         )
         running = Demo(process, port, Path(folder), output)
         try:
-            wait_until(lambda: running.answers() or process.poll() is not None, "the portal answers", 60)
+            wait_until(lambda: running.answers() or process.poll() is not None, "the portal answers", 120)
             assert process.poll() is None, output.read_text()
             yield running
         finally:
@@ -109,7 +110,7 @@ def ended(demo: Demo, number: signal.Signals) -> None:
     assert len(family) >= 6, "the demo, slapd, node, Canaille, and the portal's two"
 
     demo.process.send_signal(number)
-    demo.process.wait(30)
+    demo.process.wait(120)
 
     assert demo.process.returncode == 0
     assert demo.output.read_text().endswith("Ended.\n")

@@ -264,6 +264,20 @@ def test_C040_an_expired_sign_in_takes_no_form_post_answer(
     assert by_form(portal, answer).location == "/login/sso/callback"
 
 
+def test_an_answer_that_comes_too_late_is_a_page_with_a_way_on(
+    portal: Portal, client: FlaskClient, sso: Provider, grace: Person
+) -> None:
+    answer = sso.approve(press(client).location, grace)
+    with portal.core.database.transaction() as connection:
+        connection.execute(update(pending_sign_ins).values(expires_at=1))
+
+    late = come_back(client, answer)
+
+    assert late.status_code == 400
+    assert 'href="/login"' in late.text
+    assert me(client) is None
+
+
 def test_C041_an_error_by_form_post_is_told(portal: Portal, client: FlaskClient, sso: Provider) -> None:
     posted = by_form(portal, sso.deny(press(client).location))
 

@@ -59,6 +59,17 @@ class Cached(Generic[T]):
                 self._try()
             return self._known()
 
+    def ask_now(self) -> T:
+        """Fetch anew, or say what is known, if anything is, where somebody is asking already."""
+        nothing_known = self._value is None and self._failure is None
+        if not self._lock.acquire(blocking=nothing_known):
+            return self._known()
+        try:
+            self._try()
+            return self._known()
+        finally:
+            self._lock.release()
+
     def seems_there(self) -> bool:
         """Whether a value can be had, as far as is known now; never waits.
 

@@ -64,9 +64,9 @@ class Provider:
     def check(self) -> None:
         """Ask the provider now, and keep what it answers. Raises `BackendUnavailable`."""
         if self._settings.issuer:
-            self.discovered.renew(every=0)
+            self.discovered.ask_now()
         else:
-            self.reachable.renew(every=0)
+            self.reachable.ask_now()
 
     def renew_in_child(self) -> None:
         """What is known stays known."""

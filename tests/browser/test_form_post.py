@@ -23,7 +23,7 @@ issuer = "{issuer}"
 client_id = "{client_id}"
 client_secret = "{client_secret}"
 scopes = ["openid", "profile"]
-response_mode = "form_post"
+response_mode = "{mode}"
 """
 LOCAL = """
 [backends.local]
@@ -67,8 +67,9 @@ def portal(provider: OidcProvider, abroad: Abroad) -> Iterator[PortalProcess]:
     about_provider = {"client_id": "basic", "client_secret": "oidc-client-secret-canary-0123456789"}
     about_abroad = {"client_id": abroad.client_id, "client_secret": abroad.client_secret}
     with PortalToward(
-        BACKEND.format(name="acme", issuer=provider.issuer, **about_provider),
-        BACKEND.format(name="abroad", issuer=abroad.issuer, **about_abroad),
+        BACKEND.format(name="acme", mode="form_post", issuer=provider.issuer, **about_provider),
+        BACKEND.format(name="abroad", mode="form_post", issuer=abroad.issuer, **about_abroad),
+        BACKEND.format(name="plain", mode="query", issuer=abroad.issuer, **about_abroad),
         LOCAL,
     ) as running:
         running.add_user("ada", PASSWORD, display_name="Ada Lovelace")
@@ -124,6 +125,16 @@ def test_c040_a_code_of_8000_characters_comes_through_and_stands_in_no_address(
     assert [dict(parse_qsl(urlsplit(url).query)).keys() for url in visited if "/callback?" in url] == [
         {"state"}
     ]
+
+
+def test_a_long_code_comes_through_in_an_address_too(
+    page: Page, abroad: Abroad, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(abroad, "code_length", 6000)
+    page.goto("/login?next=/account")
+    page.get_by_role("button", name="Sign in with plain").click()
+
+    expect(page.get_by_role("heading", name="Your account")).to_be_visible()
 
 
 def test_k09_an_answer_posted_for_a_sign_in_of_another_browser_is_refused(
