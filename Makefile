@@ -4,7 +4,7 @@ PORT ?= 8000
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check format lock clean python
+.PHONY: help run demo test fuzz check format lock clean python
 
 # Quiet but for errors; --isolated is not used, for a machine's own settings say where its packages come from.
 PIP = $(BIN)/python -m pip install -qq --disable-pip-version-check --no-input
@@ -13,8 +13,9 @@ NOT_INSTALLED = { \
 
 help:
 	@echo "make run     serve the sign-in portal on http://127.0.0.1:$(PORT)"
-	@echo "make demo    the portal with a real directory and a real OpenID provider beside it"
+	@echo "make demo    the portal with a real directory and real OpenID providers beside it"
 	@echo "make test    run the whole suite against real servers"
+	@echo "make fuzz    the properties of the suite, for an hour or more"
 	@echo "make check   formatter, linter, types"
 	@echo "make format  let the formatter and the linter mend what they can"
 	@echo "make lock    resolve the requirements anew"
@@ -59,6 +60,12 @@ demo: $(VENV)/dev.stamp
 test: $(VENV)/dev.stamp
 	@$(BIN)/python tests/upstreams/install.py
 	@exec $(BIN)/python -m pytest --numprocesses=auto --dist=loadscope $(PYTEST)
+
+# Each property is tried 20,000 times, names a million times, with other examples at each run: an hour or more.
+FUZZED = $(shell grep -rl --include='test_*.py' '^@given\|^    @given' tests)
+fuzz: $(VENV)/dev.stamp
+	@$(BIN)/python tests/upstreams/install.py
+	@HYPOTHESIS_PROFILE=long exec $(BIN)/python -m pytest --numprocesses=auto --dist=loadscope $(FUZZED) $(PYTEST)
 
 check: $(VENV)/dev.stamp
 	@$(BIN)/ruff format --check .

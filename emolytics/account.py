@@ -1,6 +1,7 @@
 """`/account`: who I am here, where I am signed in, and my password."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from flask import Response, abort, jsonify, request, url_for
@@ -8,17 +9,17 @@ from flask_login import current_user
 
 from emolytics.account_tokens import token_part
 from emolytics.answers import done, error, page, wants_json, with_retry
+from emolytics.attempts import account_key
 from emolytics.audit import Event, Record
-from emolytics.backend import KeepsAccounts
-from emolytics.errors import BackendUnavailable, PasswordRefused
+from emolytics.backend import CountsByAccount, DatesCredentials, KeepsAccounts
+from emolytics.errors import BackendUnavailable, PasswordRefused, TooManyAttempts
 from emolytics.forms import CSRF_FIELD, InvalidRequest, PasswordForm, sent_fields
-from emolytics.identity import Denied
+from emolytics.identity import Denied, Identity
 from emolytics.linking import Way
-from emolytics.sign_in import account_key
-from emolytics.throttle import TooMany
+from emolytics.password_links import forget
 from emolytics.times import in_words, iso
 from emolytics.views import as_json, blueprint, core, note_refused, require_own_page, vouched_for
-from emolytics.visitor import client
+from emolytics.visitor import client, remember_device
 
 _NOTICES = {
     "password": "Your password is changed, and you are signed out everywhere else.",
@@ -95,30 +96,44 @@ def _not_filled_in(form: PasswordForm) -> Response:
 
 def _change(store: KeepsAccounts, current: str, new: str) -> Wrong | None:
     """Check and change; None when done."""
-    ticket = core().throttle.admit(_counted_as(), request.remote_addr or "")
-    if isinstance(ticket, TooMany):
-        core().audit.note(_record(Event.THROTTLED))
+    try:
+        attempt = core().attempts.begin(_counted_as(), client())
+        if isinstance(store, CountsByAccount):
+            attempt.about(store.issuer, current_user.subject)
+    except TooManyAttempts as refused:
+        core().audit.note_sparsely(_record(Event.THROTTLED))
         sentence = "There were too many attempts. Please wait a while."
-        return Wrong("current_password", sentence, "too_many_attempts", 429, ticket.retry_after)
+        return Wrong("current_password", sentence, "too_many_attempts", 429, refused.retry_after)
     try:
         denied = store.change_password(current_user.subject, current, new, _end_others_and_record)
     except PasswordRefused as refused:
-        core().throttle.give_back(ticket)
+        attempt.give_back()
         return Wrong("new_password", str(refused), "invalid_request", 400)
     except BackendUnavailable as outage:
-        core().throttle.give_back(ticket)
+        attempt.give_back()
         sentence = "Passwords cannot be checked at the moment. Please try again soon."
         return Wrong("current_password", sentence, "backend_unavailable", 503, outage.retry_after)
     if isinstance(denied, Denied):
         core().audit.note(_record(Event.DENIED, denied.reason))
         return Wrong("current_password", "This is not your current password.", "invalid_credentials", 403)
-    core().throttle.give_back(ticket)
+    attempt.give_back()
+    _know_this_device(store)
     return None
+
+
+def _know_this_device(store: KeepsAccounts) -> None:
+    """Every device that was known with the old password is a stranger's now, but this one has shown that it is not."""
+    name = _counted_as()
+    with suppress(BackendUnavailable):
+        epoch = store.credential_epoch(name) if isinstance(store, DatesCredentials) else ""
+        identity = Identity(store.issuer, current_user.subject, name)
+        remember_device(core().attempts.remember(name, client(), current_user.backend, identity, epoch))
 
 
 def _end_others_and_record() -> None:
     """What stands or falls together with a new password: every other session ends, and the trail says so."""
     with core().database.transaction() as connection:
+        forget(connection, current_user.issuer, current_user.subject)
         core().sessions.end(connection, current_user.id, keep=current_user.session_id)
         core().audit.within(connection, _record(Event.PASSWORD_CHANGED))
 
@@ -170,7 +185,8 @@ def account_page(
         sessions=_sessions(),
         linkable=_linkable(),
         password_form={"errors": form.sentences() if form else {}} if keeps else None,
-        password_rules=f"At least {core().policy.minimum_length} characters. A few unrelated words make a good one.",
+        password_rules=core().policy.rules,
+        password_least=core().policy.minimum_length,
         password_elsewhere=f"Your password is kept by {label}; please change it there.",
         **(parts or token_part(core().token_issuer(), current_user.id)),
     )

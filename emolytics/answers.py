@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
-from flask import Response, current_app, g, jsonify, make_response, render_template, request, url_for
+from flask import Response, current_app, g, jsonify, make_response, render_template, request, session, url_for
 from flask_login import current_user
 from flask_wtf.csrf import generate_csrf
 
@@ -88,7 +88,7 @@ def wants_json() -> bool:
 def page(template: str, status: int = 200, **context: Any) -> Response:
     """Render one of our pages with what every one of them needs."""
     g.emolytics_answers = True
-    return make_response(
+    response = make_response(
         render_template(
             f"emolytics/{template}",
             title=current_app.extensions["emolytics"].settings.title,
@@ -99,6 +99,10 @@ def page(template: str, status: int = 200, **context: Any) -> Response:
         ),
         status,
     )
+    if request.method == "POST" and request.headers.get("Sec-Fetch-Site") == "cross-site":
+        # Our Lax cookies did not come along: the form's token, in a new one, would replace the session.
+        session.modified = False
+    return response
 
 
 def home_url() -> str:
@@ -107,14 +111,17 @@ def home_url() -> str:
 
 
 def error(
-    code: str, *, message: str = "", status: int | None = None, retry_after: int | None = None
+    code: str, *, message: str = "", status: int | None = None, retry_after: int | None = None, **said: str
 ) -> Response:
-    """An error as a page or as JSON. The text is ours or a backend's, never the visitor's."""
+    """An error as a page or as JSON, for programs with what else is `said`.
+
+    The text is ours or a backend's, never the visitor's.
+    """
     words = ERRORS[code]
     text, number = message or words.message, status or words.status
     if wants_json():
         g.emolytics_answers = True
-        response = jsonify(error=code, message=text)
+        response = jsonify(error=code, message=text, **said)
         response.status_code = number
     else:
         _settle_user(ask=code != "backend_unavailable")

@@ -26,6 +26,8 @@ def create_app(
     """The portal as a WSGI application. Raises `SettingsError` and `StoreUnavailable`."""
     app = Flask("emolytics.portal", static_folder=None, template_folder=None)
     app.config["EMOLYTICS_PORTAL"] = True
+    # By itself werkzeug leads from //a to /a, at whatever host the request names (CVE-2020-28724 and its kin).
+    app.url_map.merge_slashes = False
     Emolytics(app, settings, url_prefix)
     app.add_url_rule(app.config["EMOLYTICS_HOME"], "home", home)
     app.before_request(_closed_unless_public)

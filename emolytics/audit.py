@@ -7,11 +7,13 @@ line breaks from forging a record (ASVS 16.4.1).
 import json
 import logging
 import time
+from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Column, Connection, insert
+from sqlalchemy import Column, Connection, insert, select
 
 from emolytics.database import Database, after_commit
 from emolytics.errors import InvalidName, StoreUnavailable
@@ -24,6 +26,9 @@ from emolytics.times import iso
 log = logging.getLogger("emolytics")
 trail = logging.getLogger(AUDIT_TRAIL)
 
+_SPARSE_RECORDS, _SPARSE_SECONDS = 10, 900.0
+_MOST_REFUSED = 10_000  # remembered in this process
+
 
 class Event(StrEnum):
     """Every event there is (ASVS 16.1.1); docs/audit.md says what each means."""
@@ -31,7 +36,11 @@ class Event(StrEnum):
     SIGNED_IN = "signed_in"
     DENIED = "denied"
     THROTTLED = "throttled"
+    THROTTLE_LIFTED = "throttle_lifted"
+    LIMITS_STORE_LOST = "limits_store_lost"
+    LIMITS_STORE_BACK = "limits_store_back"
     BACKEND_UNAVAILABLE = "backend_unavailable"
+    ROLE_MISSING = "role_missing"
     REQUEST_REFUSED = "request_refused"
     REAUTHENTICATED = "reauthenticated"
     SIGNED_OUT = "signed_out"
@@ -42,7 +51,9 @@ class Event(StrEnum):
     IDENTITY_LINKED = "identity_linked"
     IDENTITY_UNLINKED = "identity_unlinked"
     LINK_REFUSED = "link_refused"
+    PASSWORD_LINK_MADE = "password_link_made"  # noqa: S105
     USER_ADDED = "user_added"
+    NAME_TAKEN = "name_taken"
     USER_DISABLED = "user_disabled"
     USER_ENABLED = "user_enabled"
     USER_DELETED = "user_deleted"
@@ -53,11 +64,15 @@ class Event(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """Who asks: address, device in words, and the id of the request. Empty for the command line."""
+    """Who asks: address, device in words, and the id of the request. Empty for the command line.
+
+    `known_device` is the cookie of a device that somebody has signed in with before, as it came.
+    """
 
     address: str = ""
     device: str = ""
     request_id: str = ""
+    known_device: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +106,23 @@ class Audit:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._refused: OrderedDict[tuple[str, str, str], tuple[float, int]] = OrderedDict()
+        self._told: list[Callable[[Record], None]] = []
+
+    def subscribe(self, tell: Callable[[Record], None]) -> None:
+        """Have `tell` called with every record from now on, once it is written. It must not raise."""
+        self._told.append(tell)
 
     def within(self, connection: Connection, record: Record) -> None:
         row = record.as_row(int(time.time()))
         connection.execute(insert(table), row)
-        after_commit(connection, lambda: _write_line(row))
+        after_commit(connection, lambda: self._publish(row, record))
+
+    def about(self, user_id: int, event: Event) -> list[Any]:
+        """The rows of one event about one user, oldest first. Raises `StoreUnavailable`."""
+        wanted = select(table).where(table.c.user_id == user_id, table.c.event == event.value)
+        with self._database.read() as connection:
+            return list(connection.execute(wanted.order_by(table.c.at, table.c.id)))
 
     def note(self, record: Record) -> None:
         """A record of its own. Never raises: what is being recorded matters more than that it was."""
@@ -106,6 +133,26 @@ class Audit:
                 connection.execute(insert(table), row)
         except StoreUnavailable:
             log.warning("the event above is only in this log: the database did not answer")
+        self._tell(record)
+
+    def _publish(self, row: dict[str, Any], record: Record) -> None:
+        _write_line(row)
+        self._tell(record)
+
+    def _tell(self, record: Record) -> None:
+        for tell in self._told:
+            tell(record)
+
+    def note_sparsely(self, record: Record) -> None:
+        """The same for what a flood consists of: ten records of one name and address in a quarter of an hour."""
+        key, now = (record.event.value, record.username, record.client.address), time.monotonic()
+        ends, noted = self._refused.pop(key, (0.0, 0))
+        ends, noted = (ends, noted + 1) if now < ends else (now + _SPARSE_SECONDS, 1)
+        self._refused[key] = ends, noted
+        if len(self._refused) > _MOST_REFUSED:
+            self._refused.popitem(last=False)
+        if noted <= _SPARSE_RECORDS:
+            self.note(record)
 
 
 def _write_line(row: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ A backend is opened once per process from its table in the settings and shared b
 no state of an attempt. It answers with an `Outcome` or raises `BackendUnavailable`, and nothing else.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
@@ -43,6 +43,18 @@ class PasswordBackend(Backend, Protocol):
 
 
 @runtime_checkable
+class CountsByAccount(PasswordBackend, Protocol):
+    """Says whose password it is about to compare, so that all names of one account are counted as one."""
+
+    def check_password(self, username: str, password: str, before: Callable[[str, str], None]) -> Outcome:
+        """As `authenticate`; `before` is called with issuer and subject in between.
+
+        That is: once the account is found, and before the password is compared with anything. What it raises goes
+        through, and nothing is compared then. It is not called for a name that nobody has.
+        """
+
+
+@runtime_checkable
 class RedirectBackend(Backend, Protocol):
     """Sends the browser to a provider and reads what it brings back."""
 
@@ -55,7 +67,21 @@ class RedirectBackend(Backend, Protocol):
         """Judge the provider's answer. `params` holds each parameter once; the core refuses repeated ones."""
 
     def logout_url(self, held: Authenticated, return_to: str) -> str | None:
-        """Where to send the browser to end the provider's session too, or None where that is not offered."""
+        """Where to send the browser to end the provider's session too, or None where that is not offered.
+
+        A `state` among the URL's parameters is remembered: who brings it back to `return_to` is told that it is done.
+        """
+
+
+@runtime_checkable
+class NamesDestinations(RedirectBackend, Protocol):
+    """Can tell where its provider's pages are, so that our forms lead there and nowhere else."""
+
+    def destinations(self) -> Collection[str]:
+        """Where `begin` and `logout_url` send browsers: origins, or a scheme (`https:`) while they are not known.
+
+        The places that the provider itself may send browsers on to at once belong there as well. Never waits.
+        """
 
 
 @runtime_checkable
@@ -75,6 +101,16 @@ class Revalidates(Backend, Protocol):
 
 
 @runtime_checkable
+class BoundsRevalidation(Revalidates, Protocol):
+    """Must not be asked twice at once for one session: it uses up what it holds, such as a refresh token.
+
+    `longest_revalidation` is how many seconds `revalidate` may take at worst. Nobody else asks in that time.
+    """
+
+    longest_revalidation: float
+
+
+@runtime_checkable
 class ReceivesLogout(Backend, Protocol):
     """Is told by its issuer, behind the browser's back, that a session has ended there."""
 
@@ -83,6 +119,18 @@ class ReceivesLogout(Backend, Protocol):
 
         Raises `BackendUnavailable` when the issuer's keys cannot be had.
         """
+
+
+@runtime_checkable
+class NamesIssuer(Backend, Protocol):
+    """Says before any sign-in in whose name it vouches, and by what it tells people apart.
+
+    `subject_source` is for the operator, and must be another text wherever the subject is another thing. The core
+    refuses two backends of one issuer that differ in it.
+    """
+
+    issuer: str
+    subject_source: str
 
 
 @runtime_checkable
@@ -110,6 +158,22 @@ class KeepsAccounts(Backend, Protocol):
 
     def remove_account(self, subject: str) -> None:
         """Forget the account and its password."""
+
+
+@runtime_checkable
+class DemandsChange(KeepsAccounts, Protocol):
+    """Can refuse a password that somebody else has chosen until the person has changed it (`Reason.MUST_CHANGE`)."""
+
+    def demand_change(self, subject: str) -> None:
+        """From now on the account's password serves only to choose another one."""
+
+
+@runtime_checkable
+class TakesHashes(KeepsAccounts, Protocol):
+    """Can be given an account whose password is known only as a hash, made elsewhere."""
+
+    def add_hashed(self, account: Identity, stored: str, then: Callable[[Identity], None] = ...) -> Identity:
+        """As `add_account`. Raises `PasswordRefused` for what no password can be compared with, and `InvalidName`."""
 
 
 @runtime_checkable
@@ -197,6 +261,12 @@ class Context:
     hasher: "Hasher"
     policy: "PasswordPolicy"
     public_url: str
+    url_prefix: str = ""
+
+    @property
+    def login_url(self) -> str:
+        """The sign-in page as others must know it; a provider's callback lies below it."""
+        return f"{self.public_url.rstrip('/')}{self.url_prefix.rstrip('/')}/login"
 
 
 CAPABILITIES = (PasswordBackend, RedirectBackend, RequestBackend)

@@ -9,11 +9,12 @@ import binascii
 import unicodedata
 from collections.abc import Mapping
 
+from emolytics.attempts import account_key
 from emolytics.audit import Audit, Client, Event, Record
 from emolytics.backend import DatesCredentials, PasswordBackend
 from emolytics.chain import Chain
 from emolytics.recent_proofs import Attempt, RecentProofs, Remembered
-from emolytics.sign_in import Proven, Refusal, Refused, SignIn, account_key
+from emolytics.sign_in import Proven, Refusal, Refused, SignIn
 from emolytics.throttle import address_block
 from emolytics.user import User
 from emolytics.users import Users

@@ -22,6 +22,8 @@ def by_password(core: Core, asking: Request) -> User | None:
     if _JUDGED not in asking.environ:
         header = asking.headers.get("Authorization", "")
         asking.environ[_JUDGED] = core.basic.recognise(header, client())
+        if isinstance(asking.environ[_JUDGED], User):
+            unless_refused(core, asking, asking.environ[_JUDGED])
     found: User | Refused | None = asking.environ[_JUDGED]
     if not isinstance(found, Refused):
         return found
@@ -30,8 +32,20 @@ def by_password(core: Core, asking: Request) -> User | None:
     return None
 
 
+def unless_refused(core: Core, asking: Request, user: User) -> User | None:
+    """The user whom this request proves to be, or None if the host application's hooks have something against it.
+
+    Raises `BackendUnavailable` when a hook fails.
+    """
+    refused = core.sign_in.ask_host(user, client())
+    if refused is None:
+        return user
+    asking.environ[_JUDGED] = refused
+    return None
+
+
 def unauthenticated() -> Response:
-    """401, or what became of the password that the request brought: 403, 429."""
+    """401, or what became of the proof that the request brought: 403, 429."""
     refused = request.environ.get(_JUDGED)
     if not isinstance(refused, Refused):
         return error("authentication_required")

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
-from sqlalchemy import select
+from sqlalchemy import Engine, select
 
-from emolytics.audit import Audit
+from emolytics.attempts import Attempts
+from emolytics.audit import Audit, Event, Record
 from emolytics.backend import (
     Context,
     DatesCredentials,
@@ -21,11 +22,18 @@ from emolytics.backend import (
 from emolytics.basic import Basic
 from emolytics.chain import Chain, Link
 from emolytics.database import Database
+from emolytics.errors import SettingsError
 from emolytics.hashing import Hasher
+from emolytics.hooks import Hooks
+from emolytics.host_engine import beside
+from emolytics.issuers import require_one_meaning
+from emolytics.known_devices import KnownDevices
 from emolytics.linking import Linking
+from emolytics.password_links import PasswordLinks
 from emolytics.passwords import PasswordPolicy
 from emolytics.pending import PendingSignIns
 from emolytics.reauthentication import Reauthentication
+from emolytics.redis_counters import open_counters
 from emolytics.registry import close_backends, open_backends
 from emolytics.revalidation import Revalidation
 from emolytics.schema import local_accounts
@@ -46,13 +54,23 @@ _ICON = "key.svg"
 class Core:
     """All that the views and the commands work with. `close` gives everything back.
 
-    Raises `SettingsError` when a backend cannot be opened.
+    `hooks` are those of the host application, and `url_prefix` is what our pages lie under there; `engine` is its own
+    database, instead of that of the settings. Raises `SettingsError` when a backend cannot be opened, or the engine
+    cannot serve.
     """
 
-    def __init__(self, settings: Settings, keys: tuple[SecretStr, ...]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        keys: tuple[SecretStr, ...],
+        hooks: Hooks | None = None,
+        engine: Engine | None = None,
+        url_prefix: str = "",
+    ) -> None:
         self.settings = settings
+        self._url_prefix = url_prefix
         self._options = {configured.name: configured.options for configured in settings.backends}
-        self.database = Database(settings.database.get_secret_value())
+        self.database = Database(settings.database.get_secret_value() if engine is None else beside(engine))
         self.policy = PasswordPolicy(settings.passwords.minimum_length, _context_words(settings))
         self.hasher = Hasher(
             cost=settings.hashing.cost,
@@ -60,27 +78,36 @@ class Core:
             places=settings.hashing.places,
         )
         self.audit = Audit(self.database)
+        self.hooks = hooks or Hooks()
+        self.audit.subscribe(self.hooks.hear)
         self.users = Users(self.database)
         self.sealer = Sealer(keys)
         self.sessions = Sessions(self.database, settings.session, self.sealer)
         self.pending = PendingSignIns(self.database, self.sealer)
-        self.throttle = Throttle(self.database, settings.limits)
+        self.throttle = Throttle(
+            open_counters(settings.limits.storage, self.database, self._tell_of_redis), settings.limits
+        )
         self._opened = open_backends(settings, self._context)
+        self._check_issuers()
         self.backends = {each.name: each.backend for each in self._opened}
         # Asked once: what a protocol asks of an object costs more than all else that a request does here.
         opened = list(self.backends.values())
         self._password_backends = [backend for backend in opened if isinstance(backend, PasswordBackend)]
         self._redirect_backends = [backend for backend in opened if isinstance(backend, RedirectBackend)]
         self._request_backends = [backend for backend in opened if isinstance(backend, RequestBackend)]
+        dated = {name: one for name, one in self.backends.items() if isinstance(one, DatesCredentials)}
+        self.attempts = Attempts(self.throttle, KnownDevices(keys, dated))
+        self.password_links = PasswordLinks(self.database, self.sessions, self.audit, self.backends)
         self.sign_in = SignIn(
             settings,
             self.database,
             self._chain(self.password_backends()),
             self.users,
             self.sessions,
-            self.throttle,
+            self.attempts,
             self.audit,
-            {name: one for name, one in self.backends.items() if isinstance(one, DatesCredentials)},
+            dated,
+            self.hooks,
             self._believed_on_addresses(),
         )
         self.reauthentication = Reauthentication(
@@ -100,9 +127,22 @@ class Core:
 
         _warn_of_what_waits(settings)
 
+    def _check_issuers(self) -> None:
+        try:
+            require_one_meaning(self._opened)
+        except SettingsError:
+            self.close()
+            raise
+
     def _context(self, name: str) -> Context:
         return Context(
-            name, self.settings.folder, self.database, self.hasher, self.policy, self.settings.public_url
+            name,
+            self.settings.folder,
+            self.database,
+            self.hasher,
+            self.policy,
+            self.settings.public_url,
+            self._url_prefix,
         )
 
     def _chain(self, asked: Sequence[PasswordBackend]) -> Chain:
@@ -128,6 +168,14 @@ class Core:
             return None
         by_name = {backend.name: backend for backend in asked}
         return Basic(self.sign_in, self.users, self.audit, self._chain(asked), by_name)
+
+    def _tell_of_redis(self, wrong: str) -> None:
+        if wrong:
+            log.warning("limits.storage: %s; the counts are kept in the database meanwhile", wrong)
+        else:
+            log.warning("limits.storage: Redis answers again and keeps the counts")
+        event = Event.LIMITS_STORE_LOST if wrong else Event.LIMITS_STORE_BACK
+        self.audit.note(Record(event, reason=wrong))
 
     def password_backends(self) -> Sequence[PasswordBackend]:
         return self._password_backends
@@ -173,13 +221,12 @@ class Core:
     def close(self) -> None:
         close_backends(self._opened)
         self.hasher.close()
+        self.throttle.counters.close()
         self.database.close()
 
 
 def _warn_of_what_waits(settings: Settings) -> None:
     """Settings that are understood and not acted on yet must not look as if they were."""
-    if settings.limits.storage.get_secret_value() != "database":
-        log.warning("limits.storage: Redis is not used yet; the counts are kept in the database")
 
 
 def _context_words(settings: Settings) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Row, Select, exc, make_url
+from sqlalchemy import Connection, Engine, Row, Select, exc, make_url
 from sqlalchemy.engine import URL
 from sqlalchemy.pool import Pool, StaticPool
 from sqlalchemy.sql import Executable
@@ -48,9 +48,9 @@ class _Conflict(StoreUnavailable):
 class Database:
     """Opened once per process; safe to use from every thread and after a fork."""
 
-    def __init__(self, url: str | URL) -> None:
-        self.url = make_url(url)
-        self.engine = engines.open_engine(self.url)
+    def __init__(self, at: str | URL | Engine) -> None:
+        self.engine = at if isinstance(at, Engine) else engines.open_engine(make_url(at))
+        self.url = self.engine.url
         self._begin = _BEGIN[self.engine.dialect.name]
         self._here = threading.local()
         self._parents: list[Pool] = []

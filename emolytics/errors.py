@@ -5,6 +5,7 @@ EmolyticsError
 ├── InvalidName             a user name that no account can have
 ├── PasswordRefused         a new password that the policy does not allow
 ├── StoreUnavailable        our own database did not answer
+├── TooManyAttempts         no further password check of this account is allowed now
 └── BackendUnavailable      an upstream did not answer: nothing was learned about the person
     ├── BackendMisbehaved   it answered, with something that cannot be an answer (502 rather than 503)
     └── Overloaded          we have no capacity left to ask
@@ -50,6 +51,17 @@ class PasswordRefused(EmolyticsError):
 
 class StoreUnavailable(EmolyticsError):
     """The database is gone, locked, full or read-only."""
+
+
+class TooManyAttempts(EmolyticsError):
+    """The account has had its password checks. Raised into a backend that has found the account; it goes through.
+
+    `retry_after` is in seconds.
+    """
+
+    def __init__(self, retry_after: int) -> None:
+        self.retry_after = retry_after
+        super().__init__(f"too many attempts; the next in {retry_after} s")
 
 
 class BackendUnavailable(EmolyticsError):

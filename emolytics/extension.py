@@ -17,8 +17,10 @@ from emolytics import (
     loaders,
     logs,
     migrations,
+    password_views,
     reauthentication_views,
     redirect_views,
+    signals,
     token_views,
     verify,
     views,
@@ -28,14 +30,17 @@ from emolytics.challenge import challenge
 from emolytics.commands import flask_group
 from emolytics.core import Core
 from emolytics.errors import BackendUnavailable, StoreUnavailable
-from emolytics.forms import InvalidRequest, origin_of
-from emolytics.headers import content_security_policy, keep_private, protect
+from emolytics.forms import InvalidRequest
+from emolytics.headers import FormTargets, content_security_policy, keep_private, protect
+from emolytics.hooks import Asked, Heard, Hooks
+from emolytics.host_engine import HostEngine
 from emolytics.settings import Settings, load_settings
 from emolytics.user import User
 
 _ = (
     account,
     health,
+    password_views,
     link_views,
     reauthentication_views,
     redirect_views,
@@ -48,7 +53,8 @@ class Emolytics:
     """Signs people in to a Flask application.
 
     `settings` is the path of a settings file or a mapping of the same shape; `settings.toml` in the current
-    folder by default. Raises `SettingsError` and `StoreUnavailable`.
+    folder by default. `engine`, an `Engine` of SQLAlchemy, is the application's own database, to be used instead of
+    the one that the settings name. Raises `SettingsError` and `StoreUnavailable`.
     """
 
     def __init__(
@@ -56,17 +62,30 @@ class Emolytics:
         app: Flask | None = None,
         settings: str | Path | Mapping[str, Any] | Settings = "settings.toml",
         url_prefix: str | None = None,
+        engine: HostEngine | None = None,
     ) -> None:
         self._settings = settings
+        self._engine = engine
         self._url_prefix = url_prefix
+        self._hooks = Hooks()
         if app is not None:
             self.init_app(app)
 
-    def init_app(self, app: Flask) -> Core:
-        """Bring the database up to date, open the backends, and add the views; the result is the app's own core."""
+    def init_app(self, app: Flask, engine: HostEngine | None = None) -> Core:
+        """Bring the database up to date, open the backends, and add the views; the result is the app's own core.
+
+        An `engine` goes before that of the constructor, which an application factory may not have yet.
+        """
         settings = self._settings if isinstance(self._settings, Settings) else load_settings(self._settings)
         keys = settings.secret_key.load(create=True)
-        core = Core(settings, keys)
+        core = Core(
+            settings,
+            keys,
+            self._hooks,
+            engine if engine is not None else self._engine,
+            self._url_prefix or "",
+        )
+        core.audit.subscribe(lambda record: signals.send(app, record))
         migrations.upgrade(core.database)
         app.extensions["emolytics"] = core
         logs.keep_audit_trail()
@@ -77,6 +96,29 @@ class Emolytics:
         app.cli.add_command(flask_group)
         _install_hooks(app, core)
         return core
+
+    def on_signed_in(self, hook: Asked) -> Asked:
+        """A decorator: `hook(user)` is asked before anybody is let in, and refuses by returning a `Denied`.
+
+        If it raises, the person is not let in either: 503. docs/host-applications.md says which ways in count.
+        """
+        self._hooks.ask(hook)
+        return hook
+
+    def on_denied(self, hook: Heard) -> Heard:
+        """A decorator: `hook(record)` hears of everybody who was not let in."""
+        self._hooks.tell("denied", hook)
+        return hook
+
+    def on_user_created(self, hook: Heard) -> Heard:
+        """A decorator: `hook(record)` hears of every new user, once the row is there."""
+        self._hooks.tell("user_created", hook)
+        return hook
+
+    def on_credential_changed(self, hook: Heard) -> Heard:
+        """A decorator: `hook(record)` hears of every new password, and of API tokens that were made or ended."""
+        self._hooks.tell("credential_changed", hook)
+        return hook
 
 
 def _login_manager(app: Flask) -> LoginManager:
@@ -131,7 +173,7 @@ def _cookie_prefix(secure: bool, domain: str | None, path: str) -> str:
 
 def _install_hooks(app: Flask, core: Core) -> None:
     portal = bool(app.config.get("EMOLYTICS_PORTAL"))
-    policy = content_security_policy(_form_targets(core))
+    targets = FormTargets(core)
 
     @app.before_request
     def recognise() -> None:
@@ -145,6 +187,7 @@ def _install_hooks(app: Flask, core: Core) -> None:
         challenge(core, response)
         if portal or request.blueprint == views.blueprint.name or answers.is_ours():
             # What /verify says goes out under the name of the application behind the proxy.
+            policy = content_security_policy(targets.now())
             return protect(response, policy, whole_site=portal and request.endpoint != "emolytics.verify")
         return keep_private(response)
 
@@ -156,16 +199,6 @@ def _install_hooks(app: Flask, core: Core) -> None:
     app.register_error_handler(StoreUnavailable, _outage)
     app.register_error_handler(BackendUnavailable, _outage)
     app.register_error_handler(InvalidRequest, _invalid_request)
-
-
-def _form_targets(core: Core) -> str:
-    """Browsers hold a form's redirect to `form-action` too, and a provider's address is known only when asked."""
-    settings = core.settings
-    if not core.redirect_backends():
-        origins = {*settings.allowed_redirects, *filter(None, [origin_of(settings.public_url)])}
-        return "".join(f" {origin}" for origin in sorted(origins))
-    tried_out_here = settings.public_url.startswith("http://")
-    return " https: http://127.0.0.1:* http://localhost:*" if tried_out_here else " https:"
 
 
 def _outage(raised: Exception) -> Response:

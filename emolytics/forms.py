@@ -42,6 +42,10 @@ class _Form(FlaskForm):  # type: ignore[misc]
         csrf_time_limit = _CSRF_SECONDS
         csrf_field_name = CSRF_FIELD
 
+        @property
+        def csrf_secret(self) -> Any:
+            return _csrf_keys()
+
     def sentences(self) -> dict[str, str]:
         """The first error of each field, in words."""
         return {name: str(errors[0]) for name, errors in self.errors.items() if name and errors}
@@ -67,6 +71,10 @@ class LinkForm(_Form):
 
 class PasswordForm(_Form):
     current_password = PasswordField(validators=[InputRequired("Please type your current password.")])
+    new_password = PasswordField(validators=[InputRequired("Please type a new password.")])
+
+
+class NewPasswordForm(_Form):
     new_password = PasswordField(validators=[InputRequired("Please type a new password.")])
 
 
@@ -104,9 +112,16 @@ def require_csrf() -> None:
         return
     token = request.form.get(CSRF_FIELD) or request.headers.get("X-CSRFToken")
     try:
-        validate_csrf(token, time_limit=_CSRF_SECONDS, token_key=CSRF_FIELD)
+        validate_csrf(token, _csrf_keys(), time_limit=_CSRF_SECONDS, token_key=CSRF_FIELD)
     except ValidationError as error:
         raise InvalidRequest(str(error)) from error
+
+
+def _csrf_keys() -> Any:
+    """Oldest first, as itsdangerous wants them: a page that was open while the keys changed can still be sent."""
+    config = current_app.config
+    older = config.get("SECRET_KEY_FALLBACKS") or []
+    return config.get("WTF_CSRF_SECRET_KEY") or [*reversed(older), current_app.secret_key]
 
 
 def require_same_origin(public_url: str) -> None:

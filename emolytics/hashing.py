@@ -3,15 +3,13 @@
 The format is passlib's `$bcrypt-sha256$v=2`, which other programs read: bcrypt sees 72 bytes at most, so
 it is given the base64 of an HMAC-SHA256 of the password, keyed with the salt. Every byte of any length counts.
 
+Hashes that came from elsewhere are verified as they are and replaced by ours: `stored_hashes` knows them.
+
 Hashing is the one costly thing that a stranger can ask for. It runs on few threads of low priority, and
 work beyond a short queue is refused at the door, so that a flood of sign-ins leaves other pages fast.
 """
 
-import base64
-import hashlib
-import hmac
 import os
-import re
 import sys
 import threading
 from collections.abc import Callable
@@ -22,15 +20,13 @@ from typing import TypeVar
 
 import bcrypt
 
+from emolytics.equal_work import EqualWork, timed
 from emolytics.errors import Overloaded
 from emolytics.forks import renew_after_fork
+from emolytics.stored_hashes import prehash, read
 
 T = TypeVar("T")
 
-_PREHASHED = re.compile(r"\$bcrypt-sha256\$v=2,t=2b,r=(\d{1,2})\$([./A-Za-z0-9]{22})\$([./A-Za-z0-9]{31})")
-_PLAIN = re.compile(r"\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53}")
-_DUMMY_SALT = "emolytics.dummy.salt.."
-_HIGHEST_COST = 16
 _NICE = 10
 # Each place holds a thread of the server: as many as leave a quarter of `run`'s sixteen for other pages.
 _PLACES = 12
@@ -58,6 +54,7 @@ class Hasher:
         self.cost = cost
         self.concurrency = concurrency or max(1, (os.cpu_count() or 2) - 1)
         self.places = places or _PLACES
+        self._work = EqualWork(cost)
         self._open()
         renew_after_fork(self)
 
@@ -91,54 +88,26 @@ class Hasher:
             self._free.release()
 
     def _verify(self, stored: str, password: bytes) -> Verdict:
-        cost, matches = _compare(stored, password)
-        if matches:
-            outdated = cost < self.cost or not stored.startswith("$bcrypt-sha256$")
-            return Verdict(True, _hash(password, self.cost) if outdated else None)
-        self._spend(cost)
+        found, done = read(stored), 0
+        if found is not None:
+            matches, seconds = timed(lambda: found.matches(password))
+            if matches:
+                current = found.is_ours and found.cost >= self.cost
+                return Verdict(True, None if current else _hash(password, self.cost))
+            done = 0 if matches is None else self._work.done(found.work, found.cost, seconds)
+        self._work.spend(done)
         return Verdict(False)
-
-    def _spend(self, already: int) -> None:
-        """Bring a failed comparison up to the work of one at the configured cost.
-
-        Each cost doubles the work, so those from `already` to one below the goal add up to what is missing.
-        """
-        missing = range(already, self.cost) if already else (self.cost,)
-        for cost in missing:
-            bcrypt.hashpw(b"", f"$2b${cost:02}${_DUMMY_SALT}".encode())
-
-
-def _compare(stored: str, password: bytes) -> tuple[int, bool]:
-    """The cost spent (0: none, there was nothing to compare with) and whether the password matches."""
-    if found := _PREHASHED.fullmatch(stored):
-        rounds, salt, digest = int(found[1]), found[2], found[3]
-        expected, given = f"$2b${rounds:02}${salt}{digest}".encode(), _prehash(password, salt)
-    elif found := _PLAIN.fullmatch(stored):
-        # Plain bcrypt never looked beyond 72 bytes; the library now refuses to be given more.
-        rounds, expected, given = int(found[1]), stored.encode(), password[:72]
-    else:
-        return 0, False
-    if not 4 <= rounds <= _HIGHEST_COST:
-        return 0, False
-    try:
-        return rounds, hmac.compare_digest(bcrypt.hashpw(given, expected[:29]), expected)
-    except ValueError:
-        return 0, False
 
 
 def _hash(password: bytes, cost: int) -> str:
     salt = bcrypt.gensalt(cost).decode()[7:]
-    digest = bcrypt.hashpw(_prehash(password, salt), f"$2b${cost:02}${salt}".encode()).decode()
+    digest = bcrypt.hashpw(prehash(password, salt), f"$2b${cost:02}${salt}".encode()).decode()
     return f"$bcrypt-sha256$v=2,t=2b,r={cost}${salt}${digest[29:]}"
 
 
 def _bytes(password: str) -> bytes:
     # Half a character is no text, but no reason to fall over either: its bytes are no other password's.
     return password.encode("utf-8", "surrogatepass")
-
-
-def _prehash(password: bytes, salt: str) -> bytes:
-    return base64.b64encode(hmac.digest(salt.encode(), password, hashlib.sha256))
 
 
 def _lower_priority() -> None:

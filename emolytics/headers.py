@@ -1,10 +1,15 @@
 """The headers that every answer of ours carries."""
 
+import re
 from http import HTTPStatus
 
 from flask import Response, g, request, session
 from flask.sessions import SecureCookieSession
 from werkzeug.datastructures import Headers
+
+from emolytics.backend import NamesDestinations
+from emolytics.core import Core
+from emolytics.forms import origin_of
 
 _ALWAYS = {
     "X-Content-Type-Options": "nosniff",
@@ -14,6 +19,10 @@ _ALWAYS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
 _YEAR = 365 * 24 * 3600
+# What CSP can name (CSP 3 section 2.3.1). A URL's host may hold more, `;` for one, which would end the directive.
+_SOURCE = re.compile(r"https?:(?://(?:[a-z0-9-]+\.)*[a-z0-9-]+(?::[0-9]{1,5})?)?")
+_ANYWHERE = frozenset(["https:"])
+_ANYWHERE_HERE = frozenset(["http://127.0.0.1:*", "http://localhost:*"])
 
 
 def content_security_policy(form_targets: str) -> str:
@@ -22,6 +31,33 @@ def content_security_policy(form_targets: str) -> str:
         "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; base-uri 'none'; "
         f"object-src 'none'; frame-ancestors 'none'; form-action 'self'{form_targets}"
     )
+
+
+class FormTargets:
+    """Where forms may lead besides us: to what `next` may name, and to the providers.
+
+    Chromium holds every redirect of a form's answer to `form-action`; docs/decisions/0007-form-action.md.
+    """
+
+    def __init__(self, core: Core) -> None:
+        settings = core.settings
+        self._fixed = {*settings.allowed_redirects, *filter(None, [origin_of(settings.public_url)])}
+        self._telling = [each for each in core.redirect_backends() if isinstance(each, NamesDestinations)]
+        if len(self._telling) < len(core.redirect_backends()):
+            tried_out_here = settings.public_url.startswith("http://")
+            self._fixed |= _ANYWHERE | (_ANYWHERE_HERE if tried_out_here else frozenset())
+
+    def now(self) -> str:
+        """As far as is known now: a provider may have told since where its pages are."""
+        told = {_source(each) for backend in self._telling for each in backend.destinations()}
+        return "".join(f" {source}" for source in sorted(self._fixed | told))
+
+
+def _source(destination: str) -> str:
+    """As CSP can say it; what it cannot name, an IPv6 address for one, is allowed by its scheme."""
+    if _SOURCE.fullmatch(destination):
+        return destination
+    return "http:" if destination.startswith("http:") else "https:"
 
 
 def protect(response: Response, policy: str, *, whole_site: bool) -> Response:

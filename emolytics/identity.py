@@ -72,7 +72,8 @@ class Denied:
 
     `detail` is for the log. `message` is one sentence that helps the person; the core shows it only when
     `credential_proven`, because said earlier it would tell a stranger that the account exists.
-    `subject` is set where the backend learned whom the attempt was about.
+    `subject` is set where the backend learned whom the attempt was about, `step` where a sign-in has several and
+    the operator may want to know at which one it ended.
     """
 
     reason: Reason
@@ -80,6 +81,7 @@ class Denied:
     message: str = ""
     credential_proven: bool = False
     subject: str = ""
+    step: str = ""
 
     def __bool__(self) -> Literal[False]:
         return False

@@ -13,7 +13,7 @@ from werkzeug.datastructures import Headers
 from emolytics.answers import see_other, wants_json
 from emolytics.audit import Event, Record
 from emolytics.backend import RequestBackend
-from emolytics.challenge import by_password, takes_basic, unauthenticated
+from emolytics.challenge import by_password, takes_basic, unauthenticated, unless_refused
 from emolytics.core import Core
 from emolytics.errors import BackendMisbehaved, BackendUnavailable, StoreUnavailable
 from emolytics.identity import Denied, Outcome
@@ -71,6 +71,7 @@ def harden(manager: LoginManager, app: Flask) -> None:
 
 def install(manager: LoginManager, core: Core) -> None:
     """Answer Flask-Login's questions from this core."""
+    manager._clear_cookie = forget_remembered  # noqa: SLF001 - see there
 
     @manager.user_loader  # type: ignore[untyped-decorator]
     def load_user(token: object) -> User | None:
@@ -113,7 +114,10 @@ def recognise(core: Core, asking: Request) -> User | None:
     addressed did not answer: to say "sign in" then would take an outage for a denial.
     """
     if "emolytics_recognised" not in g:
-        g.emolytics_recognised = _first_word(core, asking)
+        try:
+            g.emolytics_recognised = _first_word(core, asking)
+        except BackendUnavailable as raised:
+            g.emolytics_recognised = raised
     found: User | BackendUnavailable | None = g.emolytics_recognised
     if isinstance(found, BackendUnavailable):
         raise found
@@ -145,7 +149,7 @@ def _first_word(core: Core, asking: Request) -> User | BackendUnavailable | None
             outage = raised
             continue
         if outcome is not None:
-            return _admit(core, backend.name, outcome)
+            return _admit(core, asking, backend.name, outcome)
     return by_password(core, asking) or outage
 
 
@@ -165,16 +169,17 @@ def _peer(asking: Request) -> str:
     return str(untouched.get("REMOTE_ADDR") or "")
 
 
-def _admit(core: Core, backend: str, outcome: Outcome) -> User | None:
+def _admit(core: Core, asking: Request, backend: str, outcome: Outcome) -> User | None:
     if isinstance(outcome, Denied):
         detail = {"detail": outcome.detail} if outcome.detail else {}
         core.audit.note(Record(Event.DENIED, client(), "", backend, reason=outcome.reason, detail=detail))
         return None
     user = core.sign_in.for_request(backend, outcome, client())
-    if user is None:
-        record = Record(Event.DENIED, client(), outcome.identity.username, backend, reason="access_denied")
-        core.audit.note(record)
-    return user
+    if user is not None:
+        return unless_refused(core, asking, user)
+    record = Record(Event.DENIED, client(), outcome.identity.username, backend, reason="access_denied")
+    core.audit.note(record)
+    return None
 
 
 def end_session(core: Core, user: User) -> None:
@@ -183,6 +188,23 @@ def end_session(core: Core, user: User) -> None:
         if user.session_id is not None and core.sessions.end(connection, user.id, user.session_id):
             record = Record(Event.SIGNED_OUT, client(), user.username, user.backend, user.id)
             core.audit.within(connection, record)
+
+
+def forget_remembered(response: Response) -> None:
+    """Take the remember cookie back with the attributes that it was given with.
+
+    Flask-Login leaves them out, and browsers do not heed a `__Host-` cookie without Secure (RFC 6265bis section 5.7):
+    the cookie would stay in the browser for its thirty days.
+    """
+    config = current_app.config
+    response.delete_cookie(
+        config["REMEMBER_COOKIE_NAME"],
+        path=config.get("REMEMBER_COOKIE_PATH", "/"),
+        domain=config.get("REMEMBER_COOKIE_DOMAIN"),
+        secure=config["REMEMBER_COOKIE_SECURE"],
+        httponly=config["REMEMBER_COOKIE_HTTPONLY"],
+        samesite=config["REMEMBER_COOKIE_SAMESITE"],
+    )
 
 
 def touch_session(core: Core, response: Response) -> Response:

@@ -10,6 +10,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from functools import cached_property, lru_cache
 from itertools import pairwise
 from pathlib import Path
@@ -28,6 +29,8 @@ _SEQUENCES = (
     "1q2w3e4r5t6y7u8i9o0p",
     "1qaz2wsx3edc4rfv5tgb6yhn7ujm",
 )
+_ALIKE = 0.8  # difflib's ratio: of five letters one may differ
+_LETTERS = 5  # words shorter than that resemble too much
 _LEAD, _TRAIL = re.compile(r"^[\W\d_]+"), re.compile(r"[\W\d_]+$")
 # How the characters of a word are commonly disguised; 1 and ! may stand for either letter.
 _DISGUISES = (
@@ -35,6 +38,9 @@ _DISGUISES = (
     str.maketrans("@4301!$57", "aaeoiisst"),
     str.maketrans("@4301!$57", "aaeollsst"),
 )
+
+
+_LONGEST_PASSWORD = 4096  # characters
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,11 @@ class PasswordPolicy:
         if not LEAST_MINIMUM <= self.minimum_length <= MAX_LENGTH:
             raise ValueError(f"minimum_length must be from {LEAST_MINIMUM} to {MAX_LENGTH}")
 
+    @property
+    def rules(self) -> str:
+        """What people are told before they choose."""
+        return f"At least {self.minimum_length} characters. A few unrelated words make a good one."
+
     def check(self, password: str, *, about: Sequence[str] = ()) -> None:
         """Return if the password may be set; `about` holds the person's own names and addresses.
 
@@ -61,7 +72,8 @@ class PasswordPolicy:
         _check_characters(password)
         self._check_length(password)
         text = _folded(password)
-        if _is_mostly(text, self._context | _words_of(about)):
+        words = self._context | _words_of(about)
+        if any(_is_mostly(way, words) or _resembles(way, words) for way in (text, text[::-1])):
             raise PasswordRefused(
                 "This password is too close to your own name or address, or to the name of this service."
             )
@@ -158,6 +170,16 @@ def _is_mostly(text: str, words: frozenset[str]) -> bool:
     return False
 
 
+def _resembles(text: str, words: frozenset[str]) -> bool:
+    """Say whether the letters are one of the words with some of them changed, left out or added."""
+    core = _LEAD.sub("", _TRAIL.sub("", text))
+    return any(
+        SequenceMatcher(None, core, word, autojunk=False).ratio() >= _ALIKE
+        for word in words
+        if len(word) >= _LETTERS and abs(len(core) - len(word)) <= len(word) // 4
+    )
+
+
 def _words_of(texts: Sequence[str]) -> frozenset[str]:
     """Return the words to look for, without those so short that they occur by chance."""
     folded = [_folded(text) for text in texts]
@@ -168,3 +190,14 @@ def _words_of(texts: Sequence[str]) -> frozenset[str]:
         [word for word in wholes if len(word.encode()) >= 3]
         + [word for word in parts if len(word.encode()) >= 4]
     )
+
+
+def can_be_a_password(password: str) -> bool:
+    """Backends are promised text without NUL that UTF-8 can hold, and of a length that costs nothing to hash."""
+    if not password or "\0" in password or len(password) > _LONGEST_PASSWORD:
+        return False
+    try:
+        password.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

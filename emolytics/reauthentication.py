@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection, Row, select
 
 from emolytics import roles
 from emolytics.audit import Audit, Client, Event, Record
@@ -19,7 +19,7 @@ from emolytics.database import Database
 from emolytics.identity import Authenticated
 from emolytics.pending import Errand, Purpose
 from emolytics.schema import fits, sessions
-from emolytics.sessions import Sessions
+from emolytics.sessions import Lease, Sessions
 from emolytics.settings import Settings
 from emolytics.sign_in import Refusal, Refused, SignedIn, SignIn
 from emolytics.user import User
@@ -150,7 +150,10 @@ class Reauthentication:
         if known.identity_id == user.identity_id and (
             not upstream or fits(sessions.c.upstream_session, upstream)
         ):
-            self._sessions.confirm(connection, user.session_id or 0, outcome)
+            # A revalidation that is under way meanwhile has the older answer, and loses its lease by this.
+            mine = select(sessions.c.revalidate_at).where(sessions.c.id == user.session_id)
+            lease = Lease(user.session_id or 0, connection.execute(mine.with_for_update()).scalar_one())
+            self._sessions.confirm(connection, lease, outcome)
 
     def _note_denied(self, user: User, backend: str, client: Client, reason: str) -> None:
         self._audit.note(Record(Event.DENIED, client, user.username, backend, user.id, reason))

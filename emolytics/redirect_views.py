@@ -2,19 +2,22 @@
 
 import secrets
 from collections.abc import Callable, Mapping
-from urllib.parse import urlencode
+from functools import partial
 
 from flask import Response, abort, current_app, request, url_for
+from werkzeug.datastructures import MultiDict
 
 from emolytics.addresses import checked_next, external_url
 from emolytics.answers import error, see_other, sentence
 from emolytics.audit import Event, Record
 from emolytics.backend import ReceivesLogout, RedirectBackend
+from emolytics.chain import answer_of, outcome_of
 from emolytics.errors import BackendMisbehaved, BackendUnavailable
 from emolytics.forms import InvalidRequest, once_each, require_csrf
 from emolytics.identity import Authenticated, Denied, Outcome, Reason
 from emolytics.logout_notices import obey
 from emolytics.pending import LIFETIME_SECONDS, Errand, Purpose, Waiting
+from emolytics.redirect_limits import limited
 from emolytics.sign_in import REFUSAL_FOR, Refusal, Refused
 from emolytics.views import (
     blueprint,
@@ -31,6 +34,7 @@ errands: dict[Purpose, Callable[[str, Authenticated, Waiting], Response]] = {}
 
 
 @blueprint.post("/login/<backend>")
+@limited
 def start(backend: str) -> Response:
     """Send the browser to the provider. By POST with a token: nobody is sent there unasked (ASVS 7.6.2)."""
     provider = provider_of(backend)
@@ -44,7 +48,8 @@ def leave_for(
     """The way to the provider. `fresh`: it must ask the person again."""
     backend = provider.name
     try:
-        leaving = provider.begin(external_url("emolytics.callback", backend=backend), fresh=fresh)
+        callback_url = external_url("emolytics.callback", backend=backend)
+        leaving = answer_of(provider, partial(provider.begin, callback_url, fresh=fresh))
     except BackendUnavailable as outage:
         return _outage(backend, outage)
     browser = request.cookies.get(_cookie_name()) or secrets.token_urlsafe(32)
@@ -62,25 +67,27 @@ def leave_for(
 
 
 @blueprint.route("/login/<backend>/callback", methods=["GET", "POST"])
+@limited
 def callback(backend: str) -> Response:
     """Take the browser back. Nothing is asked of the provider unless the answer belongs to a sign-in of ours."""
     provider = provider_of(backend)
     if request.method == "POST":
         return _again_by_get(backend)
-    params = _parameters()
+    params = _parameters(request.args)
     waiting = core().pending.take(backend, request.cookies.get(_cookie_name(), ""), params.get("state", ""))
     if waiting is None:
         return _denied(
             backend, Denied(Reason.BAD_CALLBACK, "no sign-in of this browser waits for this answer")
         )
     try:
-        outcome = provider.complete(params, waiting.pending)
+        outcome = outcome_of(provider, partial(provider.complete, waiting.answer or params, waiting.pending))
     except BackendUnavailable as outage:
         return _outage(backend, outage)
     return _finish(backend, outcome, waiting)
 
 
 @blueprint.post("/login/<backend>/backchannel-logout")
+@limited
 def backchannel_logout(backend: str) -> Response:
     """OpenID Connect Back-Channel Logout 1.0: 200 when obeyed, 400 when not; never cached (section 2.8)."""
     provider = provider_of(backend)
@@ -88,7 +95,7 @@ def backchannel_logout(backend: str) -> Response:
     if not isinstance(provider, ReceivesLogout) or len(tokens) != 1:
         return _plain(400)
     try:
-        notice = provider.read_logout(tokens[0])
+        notice = answer_of(provider, partial(provider.read_logout, tokens[0]))
     except BackendUnavailable:
         return _plain(503)
     if isinstance(notice, Denied):
@@ -112,14 +119,22 @@ def _finish(backend: str, outcome: Outcome, waiting: Waiting) -> Response:
 
 
 def _denied(backend: str, denied: Denied) -> Response:
-    detail = {"detail": denied.detail} if denied.detail else {}
+    told = {"step": denied.step, "subject": denied.subject, "detail": denied.detail}
+    detail = {name: text for name, text in told.items() if text}
     core().audit.note(Record(Event.DENIED, client(), "", backend, reason=denied.reason, detail=detail))
     code = REFUSAL_FOR.get(denied.reason, Refusal.ACCESS_DENIED)
-    return error(code, message=denied.message if denied.credential_proven else "")
+    message = denied.message if denied.credential_proven else ""
+    if code is Refusal.ACCESS_DENIED and not message:
+        # Cancelled, or refused there: nothing is known here of who it was.
+        message = f"{core().label(backend)} did not sign you in. Please try again, or sign in another way."
+    return error(code, message=message)
 
 
 def _outage(backend: str, outage: BackendUnavailable) -> Response:
-    core().audit.note(Record(Event.BACKEND_UNAVAILABLE, client(), "", backend, reason=str(outage)))
+    told = {"detail": str(outage)}
+    core().audit.note(
+        Record(Event.BACKEND_UNAVAILABLE, client(), "", backend, reason=str(outage), detail=told)
+    )
     status = 502 if isinstance(outage, BackendMisbehaved) else 503
     message = (
         f"{core().label(backend)} does not answer as it should. Please try again, or sign in another way."
@@ -134,18 +149,26 @@ def provider_of(name: str) -> RedirectBackend:
     return found
 
 
-def _parameters() -> Mapping[str, str]:
+def _parameters(given: MultiDict[str, str]) -> Mapping[str, str]:
     """The provider's answer, each parameter once (ASVS 15.3.7)."""
-    once_each(request.args)
-    if any(len(value) > _LONGEST_PARAMETER for value in request.args.values()):
-        raise InvalidRequest("a parameter is too long")
-    return request.args.to_dict()
+    once_each(given)
+    lengths = [len(name) + len(value) for name, value in given.items()]
+    if max(lengths, default=0) > _LONGEST_PARAMETER or sum(lengths) > 2 * _LONGEST_PARAMETER:
+        raise InvalidRequest("a parameter is too long, or all of them")
+    return given.to_dict()
 
 
 def _again_by_get(backend: str) -> Response:
-    """`response_mode=form_post` comes from another site, so without our Lax cookies: ask the browser once more."""
-    once_each(request.form)
-    return see_other(f"{url_for('emolytics.callback', backend=backend)}?{urlencode(request.form.to_dict())}")
+    """`response_mode=form_post` comes from another site, so without our Lax cookies: ask the browser once more.
+
+    The answer waits here meanwhile. In the URL it would stand in logs and histories, and a long code would not
+    fit; the state, which was there before, is worth nothing without the cookie.
+    """
+    answer = _parameters(request.form)
+    state = answer.get("state", "")
+    waits = core().pending.hold_answer(backend, state, answer)
+    # Nor is a page made here: it would set a cookie over the one that did not come along.
+    return see_other(url_for("emolytics.callback", backend=backend, state=state if waits else None))
 
 
 def _cookie_name() -> str:

@@ -7,24 +7,27 @@ must not sign everybody out, and one that stays away must not keep in whom it wo
 import logging
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
+from math import ceil
 
 from emolytics import roles
 from emolytics.audit import Audit, Client, Event, Record
-from emolytics.backend import Backend, Revalidates
+from emolytics.backend import Backend, BoundsRevalidation, Revalidates
 from emolytics.chain import outcome_of
 from emolytics.database import Database
 from emolytics.errors import BackendUnavailable, StoreUnavailable
 from emolytics.identity import Authenticated, Denied, Outcome, Reason
-from emolytics.sessions import Held, Sessions
+from emolytics.sessions import Held, Lease, Sessions
 from emolytics.settings import Settings
 from emolytics.user import User
 from emolytics.users import Users
 
 log = logging.getLogger(__name__)
 
-# How long the others wait before one of them tries again, after an outage or a worker that died over it.
-_LEASE_SECONDS = 30
+# How long the others wait before one of them tries again after an outage; and, unless its backend takes longer, after
+# a worker that died over it.
+_PAUSE_SECONDS = 30
 
 
 class Revalidation:
@@ -40,7 +43,7 @@ class Revalidation:
     ) -> None:
         self._settings = settings
         self._grace = int(settings.session.grace.total_seconds())
-        self._lease = min(_LEASE_SECONDS, max(1, int(settings.session.revalidate.total_seconds())))
+        self._pause = min(_PAUSE_SECONDS, max(1, int(settings.session.revalidate.total_seconds())))
         self._database = database
         self._sessions = sessions
         self._audit = audit
@@ -55,22 +58,31 @@ class Revalidation:
         if session_id is None:
             return True
         try:
-            if not self._sessions.claim_revalidation(session_id, self._lease):
-                return True
+            lease = self._sessions.claim_revalidation(session_id, self._longest(user))
         except StoreUnavailable:
             return self._keeps_unasked(user, session_id)
+        if lease is None:
+            return True
         held = self._sessions.held(session_id)
         if held is None:
             return False
         try:
             outcome = self._ask(user, held)
         except BackendUnavailable as outage:
-            return self._within_grace(user, held, client, outage)
+            return self._within_grace(user, held, client, outage, lease)
         if isinstance(outcome, Denied):
             self._end(user, client, outcome.reason, outcome.detail)
             return False
-        self._confirm(user, outcome)
-        return True
+        if outcome.retained != held.outcome.retained and not self._sessions.keep(lease, outcome):
+            return self._still_there(user)
+        return self._confirm(user, outcome, lease)
+
+    def _longest(self, user: User) -> int:
+        """How long nobody else may ask: what is used up by asking, a refresh token for one, must not be used twice."""
+        backend = self._backends.get(user.backend)
+        if isinstance(backend, BoundsRevalidation):
+            return max(1, ceil(backend.longest_revalidation))
+        return self._pause
 
     def _keeps_unasked(self, user: User, session_id: int) -> bool:
         """A database that only reads is an outage like a backend's: the same grace, and then nobody is let in.
@@ -103,24 +115,35 @@ class Revalidation:
             return Denied(Reason.SIGN_IN_AGAIN, "the backend speaks of somebody else now")
         return outcome
 
-    def _within_grace(self, user: User, held: Held, client: Client, outage: BackendUnavailable) -> bool:
+    def _within_grace(
+        self, user: User, held: Held, client: Client, outage: BackendUnavailable, lease: Lease
+    ) -> bool:
         log.warning("backend %s did not answer at revalidation: %s", user.backend, outage)
         if self._is_within_grace(held):
+            if isinstance(self._backends.get(user.backend), BoundsRevalidation):
+                with suppress(StoreUnavailable):  # then the lease runs out in its own time
+                    self._sessions.give_back(lease, self._pause)
             return True
         self._end(user, client, "grace_period_over", str(outage))
         return False
 
-    def _confirm(self, user: User, outcome: Authenticated) -> None:
+    def _confirm(self, user: User, outcome: Authenticated, lease: Lease) -> bool:
         """Groups, roles and attributes follow the source; this request sees them too."""
         groups = outcome.identity.groups
         with self._database.transaction() as connection:
-            if Users.provision(connection, user.backend, outcome.identity, create=False) is not None:
+            mine = self._sessions.confirm(connection, lease, outcome)
+            if mine and Users.provision(connection, user.backend, outcome.identity, create=False) is not None:
                 roles.sync(connection, user.id, self._settings, user.backend, groups)
-            self._sessions.confirm(connection, user.session_id or 0, outcome)
+        return self._still_there(user)
+
+    def _still_there(self, user: User) -> bool:
+        """Whether the session has not ended meanwhile; the user is then as the newest revalidation left it."""
         fresh = self._sessions.load(user.session_token)
-        if fresh is not None:
-            user.groups, user.roles = fresh.user.groups, fresh.user.roles
-            user.display_name, user.email = fresh.user.display_name, fresh.user.email
+        if fresh is None:
+            return False
+        user.groups, user.roles = fresh.user.groups, fresh.user.roles
+        user.display_name, user.email = fresh.user.display_name, fresh.user.email
+        return True
 
     def _end(self, user: User, client: Client, reason: str, detail: str) -> None:
         told = {"detail": detail} if detail else {}

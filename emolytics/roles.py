@@ -7,13 +7,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, ParamSpec, TypeVar
 
-from flask import abort
+from flask import abort, current_app, request
 from flask_login import current_user
 from sqlalchemy import Connection, and_, bindparam, delete, insert, select, update
 
+from emolytics.audit import Event, Record
 from emolytics.errors import InvalidName
 from emolytics.schema import grants, users
 from emolytics.settings import ROLE, Settings
+from emolytics.visitor import client
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -109,7 +111,7 @@ def roles_required(*roles: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
             if not current_user.is_authenticated:
                 answer: R = _sign_in_first()
                 return answer
-            if not all(current_user.has_role(role) for role in roles):
+            if lacks(*roles):
                 refused: R = _not_allowed()
                 return refused
             return view(*args, **kwargs)
@@ -117,6 +119,22 @@ def roles_required(*roles: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
         return guarded
 
     return decorate
+
+
+def lacks(*roles: str) -> bool:
+    """Whether the one who is signed in is without any of these roles; if so, the audit trail has it (ASVS 16.3.2)."""
+    missing = [role for role in roles if not current_user.has_role(role)]
+    if missing:
+        record = Record(
+            Event.ROLE_MISSING,
+            client(),
+            current_user.username,
+            current_user.backend,
+            current_user.id,
+            detail={"roles": ", ".join(missing), "path": request.path},
+        )
+        current_app.extensions["emolytics"].audit.note(record)
+    return bool(missing)
 
 
 def _sign_in_first() -> Any:

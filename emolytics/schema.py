@@ -22,7 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import mysql
 from sqlalchemy.types import TypeEngine
 
-REVISION = "0004"
+REVISION = "0006"
 VERSION_TABLE = "emolytics_version"
 
 metadata = MetaData(
@@ -198,6 +198,16 @@ pending_sign_ins = Table(
     _text("browser_hash", 64),
     Column("payload", Sealed, nullable=False),
     _when("expires_at"),
+    Index(None, "expires_at"),
+)
+
+password_links = Table(
+    "emolytics_password_links",
+    metadata,
+    Column("token_hash", exact(64), primary_key=True),
+    Column("identity_id", Id, ForeignKey("emolytics_identities.id", ondelete="CASCADE"), nullable=False),
+    _when("expires_at"),
+    Index(None, "identity_id"),
     Index(None, "expires_at"),
 )
 

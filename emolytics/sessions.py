@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Row, Update, bindparam, delete, insert, select, update
 
 from emolytics.audit import Client
 from emolytics.database import Database
@@ -58,6 +58,13 @@ class Held(NamedTuple):
     confirmed_at: int
 
 
+class Lease(NamedTuple):
+    """The right to revalidate a session, until `ends` (seconds since the epoch), which no later lease has too."""
+
+    session_id: int
+    ends: int
+
+
 class Loaded(NamedTuple):
     """A session that is not over: its user, whether `touch` is due, and whether revalidation is."""
 
@@ -105,7 +112,7 @@ class Sessions:
             "address": fit(sessions.c.address, client.address),
             "device": fit(sessions.c.device, client.device),
             "upstream_session": outcome.upstream_session,
-            "retained": self._sealer.seal(dict(outcome.retained)) if outcome.retained else None,
+            "retained": self._sealed(outcome),
         }
         connection.execute(insert(sessions), row)
         return token
@@ -140,28 +147,43 @@ class Sessions:
         retained = self._sealer.open(row.retained) if row.retained else {}
         return Held(Authenticated(identity_of(row), retained or {}, row.upstream_session), row.confirmed_at)
 
-    def claim_revalidation(self, session_id: int, lease: int) -> bool:
-        """Whether this request is the one that revalidates: of all that come at once, one (single flight).
+    def claim_revalidation(self, session_id: int, seconds: int) -> Lease | None:
+        """The lease, if this request is the one that revalidates: of all that come at once, one (single flight).
 
         Raises `StoreUnavailable`, without waiting for other writers.
         """
         now = int(time.time())
         due = (sessions.c.id == session_id) & (sessions.c.revalidate_at <= now)
-        claim = update(sessions).where(due).values(revalidate_at=now + lease)
-        return self._database.write_if_free(claim) == 1
+        claim = update(sessions).where(due).values(revalidate_at=now + seconds)
+        return Lease(session_id, now + seconds) if self._database.write_if_free(claim) == 1 else None
 
-    def confirm(self, connection: Connection, session_id: int, outcome: Authenticated) -> None:
-        """The backend vouches for the person again; what it retains now replaces what it retained."""
+    def keep(self, lease: Lease, outcome: Authenticated) -> bool:
+        """Replace what the backend retains, at once: what it had before may be used up. False if the lease is lost."""
+        with self._database.transaction() as connection:
+            return connection.execute(_under(lease, retained=self._sealed(outcome))).rowcount == 1
+
+    def confirm(self, connection: Connection, lease: Lease, outcome: Authenticated) -> bool:
+        """The backend vouches for the person again. False, and nothing is written, if the lease is lost."""
         now = int(time.time())
         fresh: dict[str, Any] = {
             "confirmed_at": now,
             "revalidate_at": now + self._revalidate,
-            "retained": self._sealer.seal(dict(outcome.retained)) if outcome.retained else None,
+            "retained": self._sealed(outcome),
         }
         # A backend that says nothing of it has not given it another name; sign-out upstream must still find it.
         if fits(sessions.c.upstream_session, outcome.upstream_session):
             fresh["upstream_session"] = outcome.upstream_session
-        connection.execute(update(sessions).where(sessions.c.id == session_id).values(fresh))
+        return connection.execute(_under(lease, **fresh)).rowcount == 1
+
+    def give_back(self, lease: Lease, pause: int) -> None:
+        """Nothing was learned: another request may try after `pause` seconds, however long the lease was for.
+
+        Raises `StoreUnavailable`, without waiting for other writers.
+        """
+        self._database.write_if_free(_under(lease, revalidate_at=int(time.time()) + pause))
+
+    def _sealed(self, outcome: Authenticated) -> bytes | None:
+        return self._sealer.seal(dict(outcome.retained)) if outcome.retained else None
 
     def list_for(self, user_id: int | None = None) -> Sequence[Row[Any]]:
         """The sessions that are not over, newest use first, with the user's name; of everybody without `user_id`."""
@@ -211,6 +233,14 @@ class Sessions:
         return connection.execute(delete(sessions).where(sessions.c.identity_id == identity_id)).rowcount
 
     @staticmethod
+    def end_of_backend(connection: Connection, backend: str, user_id: int | None = None) -> int:
+        """End every session that this backend vouched for, of one user or of all; the result is how many ended."""
+        theirs = select(identities.c.id).where(identities.c.backend == backend)
+        if user_id is not None:
+            theirs = theirs.where(identities.c.user_id == user_id)
+        return connection.execute(delete(sessions).where(sessions.c.identity_id.in_(theirs))).rowcount
+
+    @staticmethod
     def end_upstream(connection: Connection, issuer: str, subject: str, upstream_session: str) -> int:
         """End what an issuer says has ended: one session of its own name, or all of a subject."""
         theirs = select(identities.c.id).where(identities.c.issuer == issuer)
@@ -220,6 +250,12 @@ class Sessions:
         if upstream_session:
             doomed = doomed.where(sessions.c.upstream_session == upstream_session)
         return connection.execute(doomed).rowcount
+
+
+def _under(lease: Lease, **values: Any) -> Update:
+    """Compare and set: a request that took longer than its lease must not undo what a later one has written."""
+    mine = (sessions.c.id == lease.session_id) & (sessions.c.revalidate_at == lease.ends)
+    return update(sessions).where(mine).values(values)
 
 
 def _hash(token: str) -> str:

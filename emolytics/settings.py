@@ -121,10 +121,26 @@ class LimitSettings(Section):
     failures: Annotated[StrictInt, Field(ge=1, le=1000)] = Field(
         10, description="Password checks per account in the window, wherever they come from."
     )
+    pair_failures: Annotated[StrictInt, Field(ge=1, le=1000)] = Field(
+        default_factory=lambda known: known.get("failures", 10),
+        description="Password checks per account from one address block; fewer leave the owner some elsewhere.",
+        json_schema_extra={"default": 10},
+    )
     address_failures: Annotated[StrictInt, Field(ge=1, le=1_000_000)] = Field(
         100, description="Password checks per address block (IPv4 /32, IPv6 /64), over all accounts."
     )
+    redirects: Annotated[StrictInt, Field(ge=1, le=1_000_000)] = Field(
+        1000,
+        description="Sign-ins at providers per address block that are begun and not finished, or refused.",
+    )
     window: Lasting = Field(timedelta(minutes=15), description="The time over which checks are counted.")
+
+    @field_validator("pair_failures")
+    @classmethod
+    def _no_more_than_all(cls, pair: int, info: ValidationInfo) -> int:
+        if pair > info.data.get("failures", pair):
+            raise ValueError(f"must not be more than failures, which is {info.data['failures']}")
+        return pair
 
 
 class HashingSettings(Section):

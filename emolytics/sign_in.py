@@ -7,31 +7,31 @@ contract: throttle, backend, may this person enter, then one transaction that le
 import logging
 import time
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from sqlalchemy import Connection
 
-from emolytics import roles
+from emolytics import newcomers, roles
+from emolytics.attempts import Attempt, Attempts
 from emolytics.audit import Audit, Client, Event, Record
 from emolytics.backend import DatesCredentials
 from emolytics.chain import Answer, Chain
 from emolytics.database import Database
-from emolytics.errors import InvalidName
+from emolytics.errors import InvalidName, TooManyAttempts
+from emolytics.hooks import Hooks
 from emolytics.identity import Authenticated, Denied, Identity, Reason
 from emolytics.joining import join
-from emolytics.names import canonical, prepare
+from emolytics.names import prepare
+from emolytics.passwords import can_be_a_password
 from emolytics.schema import fits, sessions
 from emolytics.sessions import Sessions
 from emolytics.settings import Settings
 from emolytics.sweeping import Sweeper
-from emolytics.throttle import Throttle, Ticket, TooMany
 from emolytics.user import User
 from emolytics.users import Provisioned, Users
 
 log = logging.getLogger(__name__)
-
-_LONGEST_PASSWORD = 4096
 
 
 class Refusal(StrEnum):
@@ -48,19 +48,22 @@ class Refusal(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Why somebody does not get in. `message` is the backend's sentence, shown instead of ours if there is one."""
+    """Why somebody does not get in; `message` is shown instead of ours. `subject`: who it is, proven, at `backend`."""
 
     code: Refusal
     message: str = ""
     retry_after: int | None = None
+    backend: str = ""
+    subject: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """The person is in; `token` is what the cookie is to hold."""
+    """The person is in; `token` is what the cookie is to hold, `device` what a known device's is, if there is news."""
 
     token: str
     user_id: int
+    device: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +95,10 @@ class SignIn:
         chain: Chain,
         users: Users,
         sessions: Sessions,
-        throttle: Throttle,
+        attempts: Attempts,
         audit: Audit,
         dated: Mapping[str, DatesCredentials],
+        hooks: Hooks,
         believed: Collection[str],
     ) -> None:
         self._settings = settings
@@ -103,9 +107,10 @@ class SignIn:
         self._chain = chain
         self._users = users
         self._sessions = sessions
-        self._throttle = throttle
+        self._attempts = attempts
         self._audit = audit
         self._dated = dated
+        self._hooks = hooks
         self._believed = believed
         self._sweeper = Sweeper(database)
 
@@ -122,20 +127,25 @@ class SignIn:
         proven = self.prove(username, password, client)
         if isinstance(proven, Refused):
             return proven
-        return self.admit(proven.backend, proven.outcome, client, remember=remember, replaces=replaces)
+        result = self.admit(proven.backend, proven.outcome, client, remember=remember, replaces=replaces)
+        if isinstance(result, Refused):
+            return result
+        known = proven.backend, proven.outcome.identity, proven.outcome.credential_epoch
+        return replace(result, device=self._attempts.remember(username, client, *known))
 
     def prove(
         self, username: str, password: str, client: Client, chain: Chain | None = None
     ) -> Proven | Refused:
         """Judge a name and a password, counted by the throttle, and let nobody in yet. Raises `StoreUnavailable`."""
-        ticket = self._throttle.admit(account_key(username), client.address)
-        if isinstance(ticket, TooMany):
-            self._audit.note(Record(Event.THROTTLED, client, username))
-            return Refused(Refusal.TOO_MANY_ATTEMPTS, retry_after=ticket.retry_after)
-        answer = self._ask(username, password, chain or self._chain)
+        try:
+            attempt = self._attempts.begin(username, client)
+            answer = self._ask(username, password, chain or self._chain, attempt)
+        except TooManyAttempts as refused:
+            self._audit.note_sparsely(Record(Event.THROTTLED, client, username))
+            return Refused(Refusal.TOO_MANY_ATTEMPTS, retry_after=refused.retry_after)
         if isinstance(answer.outcome, Denied):
-            return self._deny(answer, answer.outcome, username, client, ticket)
-        self._throttle.give_back(ticket)
+            return self._deny(answer, answer.outcome, username, client, attempt)
+        attempt.give_back()
         return Proven(answer.backend, replace(answer.outcome, auth_time=int(time.time())))
 
     def admit(
@@ -147,8 +157,12 @@ class SignIn:
         remember: bool,
         replaces: int | None = None,
     ) -> Result:
-        """Turn a proven identity into a user and a session. Raises `StoreUnavailable`."""
+        """Turn a proven identity into a user and a session. Raises `StoreUnavailable`, and as `ask_host` does."""
         self._sweeper.sweep_now_and_then()
+        if self._hooks.decide:
+            refused = self._ask_host_first(backend, outcome, client)
+            if refused is not None:
+                return refused
         result = self._database.run(
             lambda connection: self._enter(connection, backend, outcome, client, remember, replaces)
         )
@@ -156,6 +170,26 @@ class SignIn:
             record = Record(Event.DENIED, client, outcome.identity.username, backend, reason=result.code)
             self._audit.note(record)
         return result
+
+    def ask_host(self, user: User, client: Client) -> Refused | None:
+        """What the host application's hooks have against this person, who is about to be let in.
+
+        Raises `BackendUnavailable` when a hook fails.
+        """
+        denied = self._hooks.verdict(user)
+        if denied is None:
+            return None
+        detail = {"by": "on_signed_in"} | ({"detail": denied.detail} if denied.detail else {})
+        self._audit.note(
+            Record(Event.DENIED, client, user.username, user.backend, user.id, denied.reason, detail)
+        )
+        return Refused(REFUSAL_FOR.get(denied.reason, Refusal.ACCESS_DENIED), denied.message)
+
+    def _ask_host_first(self, backend: str, outcome: Authenticated, client: Client) -> Refused | None:
+        """A host goes by its user's number: who is new is made before, in a transaction that no hook can hold up."""
+        person = self._database.run(lambda connection: self._person(connection, backend, outcome, client))
+        user = None if isinstance(person, Refused) else self._users.by_identity(outcome.identity)
+        return self.ask_host(user, client) if user else None
 
     def for_request(self, backend: str, outcome: Authenticated, client: Client) -> User | None:
         """The user whom a single request proves to be, without a session; None if that person may not enter.
@@ -165,10 +199,10 @@ class SignIn:
         identity = outcome.identity
         user = self._users.by_identity(identity)
         if user is None or user.groups != identity.groups:
-            person = self._database.run(
+            known = self._database.run(
                 lambda connection: self._provision(connection, backend, identity, client)
             )
-            if person is None:
+            if known is None:
                 return None
             user = self._users.by_identity(identity)
         return user
@@ -183,23 +217,27 @@ class SignIn:
         person = Users.provision(connection, backend, identity, create=self._options[backend].create_users)
         if person is not None:
             roles.sync(connection, person.user_id, self._settings, backend, identity.groups)
+            for told in newcomers.records_of(person, backend, client):
+                self._audit.within(connection, told)
         return person
 
-    def _ask(self, username: str, password: str, chain: Chain) -> Answer:
+    def _ask(self, username: str, password: str, chain: Chain, attempt: Attempt) -> Answer:
         try:
             name = prepare(username)
         except InvalidName as error:
             # Asked all the same, under a name that nobody has: the answer must take its usual time.
             log.info("a name that cannot be one: %s", error)
             name = "\N{REPLACEMENT CHARACTER}"
-        if not _can_be_a_password(password):
+        if not can_be_a_password(password):
             password, name = "\N{REPLACEMENT CHARACTER}", "\N{REPLACEMENT CHARACTER}"
-        return chain.ask(name, password)
+        return chain.ask(name, password, attempt.about)
 
-    def _deny(self, answer: Answer, denied: Denied, username: str, client: Client, ticket: Ticket) -> Refused:
+    def _deny(
+        self, answer: Answer, denied: Denied, username: str, client: Client, attempt: Attempt
+    ) -> Refused:
         self._sweeper.sweep_now_and_then()
         if answer.outages and not answer.password_checked:
-            self._throttle.give_back(ticket)
+            attempt.give_back()
         for name, outage in answer.outages:
             self._audit.note(Record(Event.BACKEND_UNAVAILABLE, client, username, name, reason=str(outage)))
         detail = {"detail": denied.detail} if denied.detail else {}
@@ -207,7 +245,8 @@ class SignIn:
             Record(Event.DENIED, client, username, answer.backend, reason=denied.reason, detail=detail)
         )
         if denied.credential_proven:
-            return Refused(REFUSAL_FOR.get(denied.reason, Refusal.ACCESS_DENIED), denied.message)
+            code = REFUSAL_FOR.get(denied.reason, Refusal.ACCESS_DENIED)
+            return Refused(code, denied.message, backend=answer.backend, subject=denied.subject)
         if answer.nothing_learned:
             wait = max(outage.retry_after for _, outage in answer.outages)
             return Refused(Refusal.BACKEND_UNAVAILABLE, retry_after=wait)
@@ -222,6 +261,22 @@ class SignIn:
         remember: bool,
         replaces: int | None,
     ) -> Result:
+        person = self._person(connection, backend, outcome, client)
+        if isinstance(person, Refused):
+            return person
+        token = self._sessions.start(
+            connection, person.user_id, person.identity_id, outcome, client, remember=remember
+        )
+        if replaces is not None:
+            self._sessions.end_one(connection, replaces)
+        entered = Record(Event.SIGNED_IN, client, person.username, backend, person.user_id)
+        self._audit.within(connection, entered)
+        return SignedIn(token, person.user_id)
+
+    def _person(
+        self, connection: Connection, backend: str, outcome: Authenticated, client: Client
+    ) -> Provisioned | Refused:
+        """Who this is here, made if need be, or why they may not enter."""
         upstream = outcome.upstream_session
         if upstream and not fits(sessions.c.upstream_session, upstream):
             log.error("backend %s names its session by what cannot be kept", backend)
@@ -233,13 +288,7 @@ class SignIn:
             return Refused(Refusal.ACCESS_DENIED)
         if person.disabled:
             return Refused(Refusal.ACCOUNT_DISABLED)
-        token = self._sessions.start(
-            connection, person.user_id, person.identity_id, outcome, client, remember=remember
-        )
-        if replaces is not None:
-            self._sessions.end_one(connection, replaces)
-        self._record(connection, backend, person, client)
-        return SignedIn(token, person.user_id)
+        return person
 
     def is_current(self, backend: str, outcome: Authenticated) -> bool:
         """Whether the credential is still the one that was checked; to be asked in the transaction that acts on it.
@@ -248,32 +297,3 @@ class SignIn:
         """
         dated = self._dated.get(backend)
         return dated is None or dated.is_current(outcome.identity.subject, outcome.credential_epoch)
-
-    def _record(self, connection: Connection, backend: str, person: Provisioned, client: Client) -> None:
-        if person.created:
-            added = Record(
-                Event.USER_ADDED, client, person.username, backend, person.user_id, "first sign-in"
-            )
-            self._audit.within(connection, added)
-        self._audit.within(
-            connection, Record(Event.SIGNED_IN, client, person.username, backend, person.user_id)
-        )
-
-
-def account_key(username: str) -> str:
-    """The name under which the throttle counts this one: that of all its spellings."""
-    try:
-        return canonical(username)
-    except InvalidName:
-        return "\N{REPLACEMENT CHARACTER}" + username[:256]
-
-
-def _can_be_a_password(password: str) -> bool:
-    """Backends are promised text without NUL that UTF-8 can hold, and of a length that costs nothing to hash."""
-    if not password or "\0" in password or len(password) > _LONGEST_PASSWORD:
-        return False
-    try:
-        password.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -11,7 +11,7 @@ from sqlalchemy import Column, Connection, delete, select
 
 from emolytics.database import Database
 from emolytics.errors import StoreUnavailable
-from emolytics.schema import pending_sign_ins, seen_tokens, sessions, throttle_counters
+from emolytics.schema import password_links, pending_sign_ins, seen_tokens, sessions, throttle_counters
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +22,7 @@ PAUSE_SECONDS = 60
 _SWEPT: tuple[tuple[Column[str], Column[int]], ...] = (
     (sessions.c.token_hash, sessions.c.expires_at),
     (pending_sign_ins.c.state_hash, pending_sign_ins.c.expires_at),
+    (password_links.c.token_hash, password_links.c.expires_at),
     (seen_tokens.c.token_hash, seen_tokens.c.expires_at),
     (throttle_counters.c.key, throttle_counters.c.window_ends),
 )

@@ -1,31 +1,43 @@
-"""Counts password checks before they happen, so that guessing stops at a number, not at a speed.
+"""How many password checks there may be, of what, from where: guessing stops at a number, not at a speed.
 
-Two counters stand in the shared store: one of the account, under its canonical name, and one of the
-address block. They hold over workers and restarts. Nothing that others do resets an account's counter.
+A check is counted before it happens, under the name that was typed and under the address block; and once a
+backend has found whose name that is, under the account, so that all names of one account are one. Nothing that
+others do resets an account's counter. A device that its owner has signed in with before has a counter of its own,
+so that strangers cannot lock the owner out (OWASP, "Slow Down Online Guessing Attacks with Device Cookies").
 """
 
 import hashlib
 import ipaddress
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
-from sqlalchemy import Connection, and_, delete, insert, select, update
-
+from emolytics.counters import Counted, Counter, Counters, Full, SqlCounters
 from emolytics.database import Database
-from emolytics.schema import throttle_counters as counters
 from emolytics.settings import LimitSettings
+
+# Of a key; what stands for two things is made of half a key of each, so that either can be looked for.
+HALF = 32
+
+# How often all known devices of an account may have what one of them has.
+DEVICES = 2
+
+# Counts are taken back in this order, as they were counted: no two transactions wait for each other.
+_ORDER = ("device", "devices", "account", "subject", "alias", "pair", "address", "redirect")
 
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
     """One counted check; it can be given back if nothing was learned from it.
 
-    `valid_until` is when the window that it was counted in is over at the latest: none that opened after it
-    may be made larger by it.
+    `ends` is when the windows are over that open with it, whenever it is counted further.
     """
 
-    keys: tuple[str, ...]
-    valid_until: int
+    counted: tuple[Counted, ...]
+    ends: int
+    address: str
+    name: str = ""
+    device: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,67 +47,92 @@ class TooMany:
     retry_after: int
 
 
-class _LimitReached(Exception):
-    def __init__(self, retry_after: int) -> None:
-        self.retry_after = retry_after
-
-
 class Throttle:
-    """At most `failures` checks of one account, `address_failures` from one block, in a window."""
+    """At most `failures` checks of one account, `address_failures` from one block, in a window.
 
-    def __init__(self, database: Database, settings: LimitSettings) -> None:
-        self._database = database
+    Raises `StoreUnavailable`.
+    """
+
+    def __init__(self, store: Counters | Database, settings: LimitSettings) -> None:
+        self.counters: Counters = SqlCounters(store) if isinstance(store, Database) else store
         self._settings = settings
         self._window = int(settings.window.total_seconds())
 
-    def admit(self, account: str, address: str) -> Ticket | TooMany:
-        """Count one check of this account from this address, or say when to come back. Raises `StoreUnavailable`."""
-        block = address_block(address)
-        wanted = (
-            ("account", account, self._settings.failures),
-            ("address", block, self._settings.address_failures),
-        )
-        try:
-            return self._database.run(lambda connection: self._count(connection, wanted))
-        except _LimitReached as reached:
-            return TooMany(reached.retry_after)
+    def admit(self, account: str, address: str, device: str = "") -> Ticket | TooMany:
+        """Count one check of this name from this address, or say when to come back.
+
+        `device` is the counter of a device that the owner of this name has signed in with before.
+        """
+        key = name_key(account)
+        ticket = Ticket((), int(time.time()) + self._window, address, key, device)
+        return self._count(ticket, self._by_name(key, address_block(address), device))
+
+    def admit_account(self, ticket: Ticket, account: str, device: str = "") -> Ticket | TooMany:
+        """Count the same check under the account that the name turned out to lead to: its `subject_key`.
+
+        `device` is the counter of a device that the owner of the account has signed in with before.
+        """
+        counted = self._count(ticket, self._by_account(ticket, account, device))
+        if isinstance(counted, TooMany):
+            # Or whoever tries a further name of a full account would keep that name closed for longer.
+            names = tuple(each for each in ticket.counted if each.counter.kind in {"account", "pair"})
+            self.give_back(replace(ticket, counted=names))
+        return counted
+
+    def admit_redirect(self, address: str) -> Ticket | TooMany:
+        """Count one request of this address to the pages that lead to a provider and back."""
+        ticket = Ticket((), int(time.time()) + self._window, address)
+        key = redirect_key(address_block(address))
+        return self._count(ticket, iter([Counter("redirect", key, self._settings.redirects)]))
 
     def give_back(self, ticket: Ticket) -> None:
         """The check told nothing (an outage) or was the owner's own: it does not count."""
-        self._database.run(lambda connection: self._uncount(connection, ticket))
-
-    @staticmethod
-    def _uncount(connection: Connection, ticket: Ticket) -> None:
-        same_window = and_(counters.c.failures > 0, counters.c.window_ends <= ticket.valid_until)
-        for key in ticket.keys:  # in the order of counting, so that no two transactions wait for each other
-            one_less = update(counters).where(counters.c.key == key, same_window)
-            connection.execute(one_less.values(failures=counters.c.failures - 1))
+        in_order = sorted(ticket.counted, key=lambda each: _ORDER.index(each.counter.kind))
+        for store in {id(each.where): each.where for each in in_order}.values():
+            store.uncount([each for each in in_order if each.where is store])
 
     def check_health(self) -> None:
         """Return if the counters can be reached; raise `StoreUnavailable` if not."""
-        with self._database.read() as connection:
-            connection.execute(select(counters.c.key).limit(1))
+        self.counters.check_health()
 
-    def _count(self, connection: Connection, wanted: tuple[tuple[str, str, int], ...]) -> Ticket:
-        now = int(time.time())
-        keys = tuple(self._add_one(connection, kind, text, limit, now) for kind, text, limit in wanted)
-        return Ticket(keys, now + self._window)
+    def _by_name(self, key: str, block: str, device: str) -> Iterator[Counter]:
+        limits = self._settings
+        yield from self._by_device(device)
+        yield Counter("account", key, None if device else limits.failures)
+        yield from self._by_pair(key, block, device)
+        yield Counter("address", address_key(block), None if device else limits.address_failures)
 
-    def _add_one(self, connection: Connection, kind: str, text: str, limit: int, now: int) -> str:
-        key = _key(kind, text)
-        open_ = and_(counters.c.key == key, counters.c.window_ends > now)
-        one_more = update(counters).where(open_, counters.c.failures < limit)
-        if connection.execute(one_more.values(failures=counters.c.failures + 1)).rowcount:
-            return key
-        # Full is what is seen to be full: another worker may have opened the window since the update.
-        full = select(counters.c.window_ends).where(open_, counters.c.failures >= limit)
-        ends = connection.execute(full).scalar()
-        if ends is not None:
-            raise _LimitReached(max(1, int(ends) - now))
-        connection.execute(delete(counters).where(counters.c.key == key, counters.c.window_ends <= now))
-        row = {"key": key, "kind": kind, "failures": 1, "window_ends": now + self._window}
-        connection.execute(insert(counters), row)
-        return key
+    def _by_account(self, ticket: Ticket, account: str, device: str) -> Iterator[Counter]:
+        if device != ticket.device:
+            yield from self._by_device(device)
+        yield Counter("subject", account, None if device else self._settings.failures)
+        # Which names led to the account, so that an operator can find the one by the other.
+        yield Counter("alias", ticket.name[:HALF] + account[:HALF], None)
+        yield from self._by_pair(account, address_block(ticket.address), device)
+
+    def _by_device(self, device: str) -> Iterator[Counter]:
+        """All of an account's devices together have a number too: whoever once had the password may have made many."""
+        if device:
+            yield Counter("device", device, self._settings.failures)
+            yield Counter("devices", device[:HALF] + "0" * HALF, DEVICES * self._settings.failures)
+
+    def _by_pair(self, account: str, block: str, device: str) -> Iterator[Counter]:
+        """What one address may use up of an account's checks, where that is less than all of them."""
+        limits = self._settings
+        if limits.pair_failures < limits.failures and not device:
+            yield Counter("pair", account[:HALF] + address_key(block)[:HALF], limits.pair_failures)
+
+    def _count(self, ticket: Ticket, wanted: Iterator[Counter]) -> Ticket | TooMany:
+        # A backend may tell of the same account twice: a check counts once.
+        before = {each.counter for each in ticket.counted}
+        fresh = [counter for counter in wanted if counter not in before]
+        if not fresh:
+            return ticket
+        where = self.counters.count(fresh, ticket.ends)
+        if isinstance(where, Full):
+            return TooMany(where.retry_after)
+        until = int(time.time()) + self._window  # of whoever has opened the window before, a moment ago
+        return replace(ticket, counted=(*ticket.counted, *(Counted(where, each, until) for each in fresh)))
 
 
 def address_block(address: str) -> str:
@@ -109,6 +146,27 @@ def address_block(address: str) -> str:
             return str(parsed.ipv4_mapped)
         return str(ipaddress.ip_network((parsed, 64), strict=False))
     return str(parsed)
+
+
+def name_key(name: str) -> str:
+    """The key of the counter of a name in its canonical form."""
+    return _key("account", name)
+
+
+def address_key(block: str) -> str:
+    """The key by which an address block is counted."""
+    return _key("address", block)
+
+
+def redirect_key(block: str) -> str:
+    """The key of the counter of an address block at the pages that lead to a provider and back."""
+    half = address_key(block)[:HALF]
+    return half + half
+
+
+def subject_key(issuer: str, subject: str) -> str:
+    """The key of an account's counter, whichever of its names is typed."""
+    return _key("subject", f"{len(issuer)}:{issuer}\0{subject}")
 
 
 def _key(kind: str, text: str) -> str:

@@ -38,6 +38,16 @@ class Provisioned:
     username: str
     disabled: bool
     created: bool = False
+    taken: "Taken | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Why a new user is not called as it wanted to be: who has the name."""
+
+    name: str
+    user_id: int
+    username: str
 
 
 class Users:
@@ -86,12 +96,11 @@ class Users:
         found = _known(connection, identity)
         if found is None and not create:
             return None
-        user_id = found.user_id if found else _create(connection, backend, identity)
+        user_id, taken = (found.user_id, None) if found else _create(connection, backend, identity)
         identity_id = _remember(connection, found.identity_id if found else None, user_id, backend, identity)
         if found is None:
-            return Provisioned(
-                user_id, identity_id, _name_of(connection, user_id), disabled=False, created=True
-            )
+            name = _name_of(connection, user_id)
+            return Provisioned(user_id, identity_id, name, disabled=False, created=True, taken=taken)
         connection.execute(update(users).where(users.c.id == user_id).values(_attributes(identity)))
         return Provisioned(user_id, identity_id, found.username, found.disabled)
 
@@ -148,22 +157,26 @@ def _known(connection: Connection, identity: Identity) -> Any:
     return connection.execute(wanted.with_for_update(of=users)).first()
 
 
-def _create(connection: Connection, backend: str, identity: Identity) -> int:
-    name, key = _free_name(connection, backend, identity)
+def _create(connection: Connection, backend: str, identity: Identity) -> tuple[int, Taken | None]:
+    name, key, taken = _free_name(connection, backend, identity)
     row = {"username": name, "username_key": key, "created_at": int(time.time())}
-    return _new_id(connection.execute(insert(users), row | _attributes(identity)))
+    return _new_id(connection.execute(insert(users), row | _attributes(identity))), taken
 
 
-def _free_name(connection: Connection, backend: str, identity: Identity) -> tuple[str, str]:
+def _free_name(connection: Connection, backend: str, identity: Identity) -> tuple[str, str, Taken | None]:
     """A name is only a label here: one that is taken is never shared, and never opens the account it names."""
+    taken = None
     for wanted in _names(backend, identity):
         try:
             name, key = prepare(wanted), canonical(wanted)
         except InvalidName:
             continue
-        if connection.execute(select(users.c.id).where(users.c.username_key == key)).first() is None:
-            return name, key
-    return wanted, canonical(wanted)
+        holder = select(users.c.id, users.c.username).where(users.c.username_key == key)
+        found = connection.execute(holder).first()
+        if found is None:
+            return name, key, taken
+        taken = taken or Taken(name, found.id, found.username)
+    return wanted, canonical(wanted), taken
 
 
 def _names(backend: str, identity: Identity) -> Iterator[str]:

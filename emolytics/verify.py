@@ -16,6 +16,7 @@ from emolytics.addresses import external_url
 from emolytics.answers import ERRORS, error, see_other
 from emolytics.challenge import unauthenticated, wants_page
 from emolytics.next_url import safe_next
+from emolytics.roles import lacks
 from emolytics.settings_urls import is_within
 from emolytics.user import User
 from emolytics.views import blueprint, core
@@ -37,7 +38,7 @@ def verify() -> Response:
     """200 with `Remote-*`, 401, or 403 for those who lack one of the roles named by `role`."""
     if not current_user.is_authenticated:
         return _sign_in_first()
-    if not all(current_user.has_role(role) for role in request.args.getlist("role")):
+    if lacks(*request.args.getlist("role")):
         return _in_words(error("access_denied"), "access_denied")
     return Response(status=200, headers=remote_headers(current_user), mimetype="text/plain")
 

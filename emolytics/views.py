@@ -10,13 +10,12 @@ from typing import Any
 from flask import Blueprint, Response, current_app, jsonify, request, session, url_for
 from flask_login import current_user, login_fresh, login_user, logout_user
 
-from emolytics.addresses import checked_next, external_url
-from emolytics.answers import ERRORS, done, error, page, see_other, sentence, wants_json, with_retry
+from emolytics import upstream_logout
+from emolytics.addresses import checked_next
+from emolytics.answers import ERRORS, done, error, see_other, sentence, wants_json, with_retry
 from emolytics.audit import Event, Record
-from emolytics.backend import RedirectBackend
 from emolytics.challenge import unauthenticated
 from emolytics.core import Core
-from emolytics.errors import BackendUnavailable
 from emolytics.forms import (
     CSRF_FIELD,
     InvalidRequest,
@@ -29,9 +28,11 @@ from emolytics.forms import (
     require_whole_body,
 )
 from emolytics.loaders import closed
+from emolytics.login_page import empty_login_page, login_page, ways_in
+from emolytics.password_page import change_first
 from emolytics.sign_in import Refusal, Refused, SignedIn
 from emolytics.user import User
-from emolytics.visitor import client
+from emolytics.visitor import client, remember_device
 
 _LARGEST_BODY = 64 * 1024  # bytes
 # In Flask's session: whose it was last, so that nothing a host application kept there passes to somebody else.
@@ -97,10 +98,11 @@ def login() -> Response:
     """The page with the form and the buttons; somebody who is in already goes on, unless asked to sign in anew."""
     if current_user.is_authenticated and (login_fresh() or "fresh" not in request.args):
         return see_other(checked_next(request.args.get("next")))
+    if upstream_logout.has_returned():
+        return see_other(url_for("emolytics.login", signed_out=1))
     if wants_json():
-        return _ways_in()
-    notice = "You are signed out." if "signed_out" in request.args else None
-    return _login_page(next_=request.args.get("next", ""), notice=notice)
+        return ways_in()
+    return empty_login_page()
 
 
 @blueprint.post("/login")
@@ -113,9 +115,9 @@ def sign_in() -> Response:
 def logout() -> Response:
     """End the session here: the row first, then the cookies."""
     require_own_page()
-    upstream = _upstream_logout()
+    held = upstream_logout.what_is_held(core(), current_user)
     end_current_session(Event.SIGNED_OUT)
-    response = done(upstream or url_for("emolytics.login", signed_out=1))
+    response = done(upstream_logout.leave(held) or url_for("emolytics.login", signed_out=1))
     # ASVS 14.3.1; in a host application its own storage is not ours to clear.
     if current_app.config.get("EMOLYTICS_PORTAL"):
         response.headers["Clear-Site-Data"] = '"cache", "storage"'
@@ -155,20 +157,6 @@ def note_refused(reason: str) -> None:
     core().audit.note(Record(Event.REQUEST_REFUSED, client(), reason=reason))
 
 
-def _upstream_logout() -> str | None:
-    """Where the provider ends its own session; None where there is none, or it does not answer now."""
-    if not current_user.is_authenticated or current_user.session_id is None:
-        return None
-    backend = core().backends.get(current_user.backend)
-    held = core().sessions.held(current_user.session_id)
-    if held is None or not isinstance(backend, RedirectBackend):
-        return None
-    try:
-        return backend.logout_url(held.outcome, external_url("emolytics.login"))
-    except BackendUnavailable:
-        return None
-
-
 def _sign_in_by_form() -> Response:
     once_each(request.form)
     form = LoginForm(request.form, vouched=vouched_for())
@@ -179,8 +167,10 @@ def _sign_in_by_form() -> Response:
     if wants_json():
         return _told(result)
     if isinstance(result, Refused):
+        if answer := change_first(result):
+            return answer
         status = ERRORS[result.code].status
-        return with_retry(_login_page(form, status=status, text=sentence(result)), result.retry_after)
+        return with_retry(login_page(form, status=status, text=sentence(result)), result.retry_after)
     return see_other(next_url)
 
 
@@ -189,9 +179,7 @@ def _not_filled_in(form: LoginForm) -> Response:
     if CSRF_FIELD in form.errors:
         note_refused(form.errors[CSRF_FIELD][0])
         text = "This page was open for too long. Please try again."
-    return (
-        error("invalid_request", message=text) if wants_json() else _login_page(form, status=400, text=text)
-    )
+    return error("invalid_request", message=text) if wants_json() else login_page(form, status=400, text=text)
 
 
 def _sign_in_by_json() -> Response:
@@ -208,7 +196,9 @@ def _sign_in_by_json() -> Response:
 
 def _told(result: SignedIn | Refused) -> Response:
     if isinstance(result, Refused):
-        return error(result.code, message=sentence(result), retry_after=result.retry_after)
+        return change_first(result) or error(
+            result.code, message=sentence(result), retry_after=result.retry_after
+        )
     return jsonify(as_json(current_user))
 
 
@@ -230,6 +220,7 @@ def start_browser_session(signed_in: SignedIn, *, remember: bool) -> SignedIn | 
     if session.get(_OWNER, signed_in.user_id) != signed_in.user_id:
         session.clear()
     session[_OWNER] = signed_in.user_id
+    remember_device(signed_in.device)
     session.pop(CSRF_FIELD, None)
     login_user(loaded.user, remember=remember, duration=core().settings.session.remember)
     if not remember and current_app.config["REMEMBER_COOKIE_NAME"] in request.cookies:
@@ -252,37 +243,6 @@ def end_current_session(event: Event) -> None:
 
 def current_session() -> int | None:
     return current_user.session_id if current_user.is_authenticated else None
-
-
-def _ways_in() -> Response:
-    """The sign-in page for programs: whether a password will do, and which providers there are."""
-    providers = [{"name": each["name"], "label": each["label"]} for each in core().providers()]
-    return jsonify(password=bool(core().password_backends()), providers=providers)
-
-
-def _login_page(
-    form: LoginForm | None = None,
-    *,
-    status: int = 200,
-    text: str | None = None,
-    next_: str = "",
-    notice: str | None = None,
-) -> Response:
-    shown = {
-        "username": form.username.data or "" if form else "",
-        "remember": bool(form.remember.data) if form else False,
-        "errors": form.sentences() if form else {},
-    }
-    asked_next = (form.next.data or "") if form else next_
-    return page(
-        "login.html",
-        status,
-        form=shown if core().password_backends() else None,
-        next=checked_next(asked_next) if asked_next else "",
-        error=text,
-        notice=notice,
-        providers=core().providers(),
-    )
 
 
 def as_json(user: User) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """What every test may use: the real servers, started when first asked for, and a portal with local accounts."""
 
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -18,9 +19,12 @@ from tests.portal import Portal, settings_for
 
 pytest_plugins = ["tests.upstreams.fixtures"]
 
-# A machine that is busy is no fault of the code under test.
-hypothesis.settings.register_profile("suite", hypothesis.settings.default, deadline=None)
-hypothesis.settings.load_profile("suite")
+# A machine that is busy is no fault of the code under test. The suite tries the same examples each time; `make fuzz`
+# tries many others, and keeps what failed for the next run.
+_QUIET = [hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.data_too_large]
+hypothesis.settings.register_profile("suite", deadline=None, derandomize=True, suppress_health_check=_QUIET)
+hypothesis.settings.register_profile("long", deadline=None, max_examples=20_000, suppress_health_check=_QUIET)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
 DATABASES = ("sqlite", "postgresql", "mariadb")
 

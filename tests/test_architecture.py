@@ -31,8 +31,12 @@ WEB = {
         "headers",
         "health",
         "loaders",
+        "login_page",
+        "password_page",
+        "password_views",
     ),
-    *("link_views", "reauthentication_views", "redirect_views", "token_views", "verify", "views", "visitor"),
+    *("link_views", "reauthentication_views", "redirect_limits", "redirect_views", "token_views"),
+    *("upstream_logout", "verify", "views", "visitor"),
 }
 # Flask-Login's user, and the decorator of views that is kept beside what it decides by.
 WEB_IN_PART = {"user", "roles"}

@@ -17,6 +17,7 @@ from flask import Flask
 
 from emolytics import Emolytics
 from emolytics.audit import Event, Record
+from emolytics.backend import Finding
 from emolytics.commands import group
 from emolytics.database import Database
 from emolytics.identity import Identity
@@ -120,7 +121,18 @@ def test_help_names_every_command(done: Callable[..., str]) -> None:
     text = done("--help").partition("Commands:")[2]
 
     names = set(re.findall(r"^  (\w+) ", text, re.MULTILINE))
-    assert names == {"run", "check", "explain", "user", "session", "token", "audit", "db", "settings"}
+    assert names == {
+        "run",
+        "check",
+        "explain",
+        "user",
+        "session",
+        "throttle",
+        "token",
+        "audit",
+        "db",
+        "settings",
+    }
 
 
 @pytest.mark.parametrize(
@@ -819,6 +831,22 @@ def test_explain_walks_a_sign_in_without_signing_anybody_in(run: Command, done: 
     assert PASSWORD not in right.output
     assert "not-the-password" not in wrong.output
     assert told(run, "session", "list") == []
+
+
+@pytest.mark.parametrize("words", [("check", "local"), ("explain", "local", "eve")], ids=["check", "explain"])
+def test_what_an_upstream_says_forges_no_line_and_moves_no_cursor(
+    run: Command, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    """Names in a directory are often their owners' to write."""
+    said = [Finding("entry", True, "name Eve\nok      roles: admin\x1b[2J")]
+    for method in ("diagnose", "explain"):
+        monkeypatch.setattr(f"emolytics_local.backend.LocalBackend.{method}", lambda *_: said)
+
+    shown = run(*words).stdout
+
+    assert "ok      entry: name Eve" in shown
+    assert not [line for line in shown.splitlines() if line.startswith("ok      roles")]
+    assert "\x1b" not in shown
 
 
 # Database and settings

@@ -1,12 +1,14 @@
 """What every answer carries, whatever it answers (ASVS 3.2 to 3.5, 14.3.2)."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from werkzeug.test import TestResponse
 
 from tests.portal import PASSWORD, Portal, csrf_token, sign_in
+from tests.scripted import Scripted
 from tests.test_routes import path_of, rules
 
 YEAR = 31536000
@@ -141,7 +143,7 @@ def test_every_cookie_over_https_is_bound_to_host_and_https(make_portal: Callabl
     ]
 
     headers = [header for response in answers for header in response.headers.getlist("Set-Cookie")]
-    assert len(headers) == 3
+    assert len(headers) == 4
     for header in headers:
         assert header.startswith("__Host-")
         assert "; Secure; HttpOnly; Path=/; SameSite=Lax" in header
@@ -174,3 +176,88 @@ def test_a_form_may_lead_to_the_origins_that_next_may_name(make_portal: Callable
     policy = policy_of(portal.client().get("/login"))
 
     assert policy["form-action"] == "'self' https://a.example.com https://b.example.com"
+
+
+@pytest.fixture
+def faulty(make_portal: Callable[..., Portal]) -> Portal:
+    """A portal of which every error can be had: over https, with a backend that is told what to answer."""
+    scripted = {"type": "tests.scripted:Scripted"}
+    provider = {"type": "tests.stand_ins:open_provider"}
+    backends = {"corp": scripted, "local": {"type": "local"}, "sso": provider}
+    portal = make_portal(backends=backends, public_url=SECURE, limits={"failures": 2})
+    portal.add_user("ada")
+    portal.app.testing = False
+
+    @portal.app.get("/broken")
+    def broken() -> str:
+        raise ZeroDivisionError
+
+    return portal
+
+
+def every_error(portal: Portal) -> Iterator[tuple[int, TestResponse]]:
+    """An answer of each error status, with the status that it is to have."""
+    backend = Scripted.opened["corp"]
+    in_, out = portal.client(), portal.client()
+    asked: dict[str, Any] = {"base_url": SECURE}
+
+    def password(kind: str, name: str = "x") -> TestResponse:
+        backend.answers(kind)
+        return out.post("/login", json={"username": name, "password": "y"}, **asked)
+
+    backend.answers("unknown")
+    in_.post("/login", json={"username": "ada", "password": PASSWORD}, **asked)
+    yield 400, out.post("/login", data={"username": "ada"}, **asked)
+    yield 400, out.get("/login/sso/callback?state=x&code=y", **asked)
+    yield 401, password("wrong")
+    yield 401, out.get("/me", **asked)
+    yield 403, password("disabled", "somebody")
+    yield 403, in_.get("/verify?role=admin", **asked)
+    yield 404, in_.get("/nothing", **asked)
+    yield 405, out.put("/login", **asked)
+    yield 413, out.post("/login", data={"password": "x" * 100_000}, **asked)
+    yield 503, password("outage", "another")
+    yield 503, password("crash", "another")
+    password("wrong")
+    yield 429, password("wrong")
+    yield 500, in_.get("/broken", **asked)
+
+
+def test_an_error_of_any_status_is_protected_as_every_page_is(faulty: Portal) -> None:
+    """ASVS 3.4.1, 3.4.3 to 3.4.6, 3.4.8, 14.3.2."""
+    for status, response in every_error(faulty):
+        assert response.status_code == status, response.text
+        assert {name: response.headers.get(name) for name in ALWAYS} == ALWAYS, status
+        assert policy_of(response)["frame-ancestors"] == "'none'", status
+        assert response.headers["Cache-Control"] == "no-store", status
+        assert "Cookie" in response.headers["Vary"], status
+        assert response.headers["Strict-Transport-Security"].startswith(f"max-age={YEAR}"), status
+
+
+def test_every_cookie_of_every_answer_over_https_is_as_strict_as_can_be(faulty: Portal) -> None:
+    """ASVS 3.3.1 to 3.3.4: of errors, of the way to a provider, and of the way out, too."""
+    client = faulty.client()
+    faulty.add_user("grace")
+    token = re.search(r'name="csrf_token" value="([^"]+)"', client.get("/login", base_url=SECURE).text)
+    assert token
+    content = {"username": "grace", "password": PASSWORD, "remember": True}
+    answers = [response for _, response in every_error(faulty)]
+    Scripted.opened["corp"].answers("unknown")
+    answers += [
+        client.post("/login/sso", data={"csrf_token": token[1]}, base_url=SECURE),
+        client.post("/login", json=content, base_url=SECURE),
+        client.get("/account", base_url=SECURE),
+        client.post("/logout", json={}, base_url=SECURE),
+    ]
+
+    set_cookies = [header for answer in answers for header in answer.headers.getlist("Set-Cookie")]
+
+    names = {header.partition("=")[0] for header in set_cookies}
+    assert names == {"__Host-emolytics", "__Host-emolytics_remember", "__Host-emolytics_browser"}
+    for header in set_cookies:
+        attributes = {part.strip().partition("=")[0] for part in header.split(";")[1:]}
+        assert {"Secure", "HttpOnly", "Path", "SameSite"} <= attributes, header
+        assert "; Path=/;" in f"{header};", header
+        assert "SameSite=Lax" in header, header
+        assert "Domain" not in attributes, header
+    assert sum(len(header.split(";")[0]) for header in set(set_cookies)) < 4096

@@ -1,11 +1,12 @@
 """User names: what may be one, and that every spelling of one has the same canonical form."""
 
+import os
 import re
 import unicodedata
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from precis_i18n import get_profile
 
@@ -245,6 +246,7 @@ TRICKY = (
     "aAzZ09.@\\ -'ßẞıİſKÅǅŉΐᾳΣςσﬁﬃ\u0345\u0301\u0308\u03d3\u1e9b\u0323\u00a0\u3000\u00a8\u037aﾊﾟ｡Ⅳ①"
     "אمa٣\ufdfa\u1100\u1161\n\0\u200d"
 )
+IN_THE_LONG_RUN = os.environ.get("HYPOTHESIS_PROFILE") == "long"
 names = st.one_of(
     st.text(max_size=12),
     st.text(st.sampled_from(TRICKY), max_size=8),
@@ -252,6 +254,7 @@ names = st.one_of(
 )
 
 
+@settings(max_examples=1_000_000 if IN_THE_LONG_RUN else settings().max_examples)
 @given(names)
 def test_both_forms_are_idempotent(raw: str) -> None:
     if (once := spelled(raw)) is None:

@@ -277,6 +277,23 @@ def test_the_persons_own_names_and_address_are_refused(password: str) -> None:
     LENIENT.check("k7#Vq2xLp0w", about=ALICE)
 
 
+@pytest.mark.parametrize(
+    "password",
+    [
+        *("htims-rellöm", "ecila!2026!!", "2026scitylome", "scitylome-99"),
+        *("Emolitics-2026", "emollytics!!", "Alicia1815!!"),
+    ],
+)
+def test_a_name_backwards_or_with_a_letter_changed_is_refused(password: str) -> None:
+    about = (*ALICE, "Alicja")
+    assert refusal(password, about=about) == TOO_CLOSE
+
+
+def test_what_only_shares_letters_with_a_name_does_no_harm() -> None:
+    for password in ("malicious otters", "palace-of-elms", "silence-of-moles", "eclipse-74-moth"):
+        LENIENT.check(password, about=ALICE)
+
+
 @pytest.mark.parametrize("rest", ["-fghijklmn", "-princess1!", "kjkjkjkjkjkj"])
 def test_what_stands_beside_a_known_word_must_not_be_known_itself(rest: str) -> None:
     assert refusal(f"Emolytics{rest}") == TOO_CLOSE

@@ -1,15 +1,18 @@
 """Signing in by a provider, seen from the core: what waits, who may come back, and what a bad answer leads to."""
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from werkzeug.test import TestResponse
 
 from emolytics import create_app
+from emolytics.errors import BackendUnavailable
+from emolytics.identity import Denied, Reason
 from emolytics.schema import audit_events, pending_sign_ins, sessions
 from emolytics.testing import Person, new_person
 from tests import stand_ins
@@ -182,18 +185,157 @@ def test_the_browser_cookie_is_short_lived_and_guarded(client: FlaskClient) -> N
         assert attribute in cookie
 
 
-def test_form_post_answers_come_back_through_our_own_cookies(
+def by_form(portal: Portal, url: str, backend: str = "sso") -> TestResponse:
+    """The provider's page posts the answer: from another site, so without our Lax cookies."""
+    return browser(portal).post(f"/login/{backend}/callback", data=dict(parse_qsl(urlsplit(url).query)))
+
+
+def test_C040_form_post_answers_come_back_through_our_own_cookies(
     portal: Portal, client: FlaskClient, sso: Provider, grace: Person
 ) -> None:
-    answer = urlsplit(sso.approve(press(client).location, grace)).query
-    stranger = browser(portal)  # the provider's page posts without our Lax cookies
-
-    posted = stranger.post("/login/sso/callback", data=dict(parse_qsl(answer)))
+    posted = by_form(portal, sso.approve(press(client).location, grace))
 
     assert posted.status_code == 303
-    assert posted.location.startswith("/login/sso/callback?")
+    assert urlsplit(posted.location).path == "/login/sso/callback"
     assert client.get(posted.location).status_code == 303
     assert me(client)
+
+
+def test_C040_nothing_of_a_form_post_answer_but_its_state_stands_in_an_address(
+    portal: Portal, client: FlaskClient, sso: Provider, grace: Person
+) -> None:
+    answer = sso.approve(press(client).location, grace)
+
+    posted = by_form(portal, answer)
+
+    given = dict(parse_qsl(urlsplit(answer).query))
+    assert parse_qsl(urlsplit(posted.location).query) == [("state", given["state"])]
+    with portal.core.database.read() as connection:
+        row = connection.execute(select(pending_sign_ins)).one()
+    assert given["code"] not in str(row)
+    assert given["code"].encode() not in row.payload
+
+
+def test_C040_form_post_answers_serve_once_and_this_browser_only(
+    portal: Portal, client: FlaskClient, sso: Provider, grace: Person
+) -> None:
+    posted = by_form(portal, sso.approve(press(client).location, grace))
+    thief = browser(portal)
+    press(thief)
+
+    assert thief.get(posted.location).status_code == 400
+    assert client.get(posted.location).status_code == 303
+    assert client.get(posted.location).status_code == 400
+    assert me(thief) is None
+
+
+def test_C040_of_two_form_post_answers_for_one_sign_in_the_first_counts(
+    portal: Portal, client: FlaskClient, sso: Provider, grace: Person
+) -> None:
+    answer = sso.approve(press(client).location, grace)
+    state = dict(parse_qsl(urlsplit(answer).query))["state"]
+    by_form(portal, answer)
+
+    again = by_form(portal, f"?state={state}&code=forged")
+
+    assert client.get(again.location).status_code == 303
+    assert me(client)
+
+
+@pytest.mark.parametrize("backend", ["sso", "other"])
+def test_C040_form_post_answers_that_nobody_waits_for_leave_nothing_behind(
+    portal: Portal, client: FlaskClient, sso: Provider, backend: str
+) -> None:
+    posted = by_form(portal, "?state=never&code=abc", backend)
+
+    assert (posted.status_code, posted.location) == (303, f"/login/{backend}/callback")
+    assert client.get(posted.location).status_code == 400
+    with portal.core.database.read() as connection:
+        assert connection.execute(select(func.count()).select_from(pending_sign_ins)).scalar_one() == 0
+
+
+def test_C040_an_expired_sign_in_takes_no_form_post_answer(
+    portal: Portal, client: FlaskClient, sso: Provider, grace: Person
+) -> None:
+    answer = sso.approve(press(client).location, grace)
+    with portal.core.database.transaction() as connection:
+        connection.execute(update(pending_sign_ins).values(expires_at=1))
+
+    assert by_form(portal, answer).location == "/login/sso/callback"
+
+
+def test_an_answer_that_comes_too_late_is_a_page_with_a_way_on(
+    portal: Portal, client: FlaskClient, sso: Provider, grace: Person
+) -> None:
+    answer = sso.approve(press(client).location, grace)
+    with portal.core.database.transaction() as connection:
+        connection.execute(update(pending_sign_ins).values(expires_at=1))
+
+    late = come_back(client, answer)
+
+    assert late.status_code == 400
+    assert 'href="/login"' in late.text
+    assert me(client) is None
+
+
+def test_C041_an_error_by_form_post_is_told(portal: Portal, client: FlaskClient, sso: Provider) -> None:
+    posted = by_form(portal, sso.deny(press(client).location))
+
+    assert client.get(posted.location).status_code == 403
+
+
+def test_C040_an_answer_that_would_fill_the_store_is_not_kept(
+    portal: Portal, client: FlaskClient, sso: Provider, grace: Person
+) -> None:
+    answer = sso.approve(press(client).location, grace)
+
+    posted = by_form(portal, answer + "".join(f"&x{n}={'x' * 8000}" for n in range(3)))
+
+    assert posted.status_code == 400
+    assert by_form(portal, answer).status_code == 303
+
+
+def test_C061_nobody_is_sent_to_a_provider_by_a_third_party(client: FlaskClient, sso: Provider) -> None:
+    asked = "iss=https://id.example.com&login_hint=ada&target_link_uri=https://evil.example/"
+
+    page = client.get(f"/login?{asked}")
+    assert page.status_code == 200
+    assert "evil.example" not in page.text
+    assert client.get(f"/login/sso?{asked}").status_code == 405
+
+
+@pytest.mark.parametrize("path", ["/login/sso/frontchannel-logout", "/logout", "/login/sso/logout"])
+def test_C066_C067_no_frame_ends_a_session(
+    client: FlaskClient, sso: Provider, grace: Person, path: str
+) -> None:
+    come_back(client, sso.approve(press(client).location, grace))
+
+    framed = client.get(f"{path}?iss={sso.issuer}&sid=1", headers={"Sec-Fetch-Dest": "iframe"})
+
+    assert framed.status_code in (404, 405)
+    assert me(client)
+
+
+@pytest.mark.parametrize(
+    ("path", "fields"),
+    [
+        ("/login", {"username": "ada", "password": "x"}),
+        ("/login/sso", {}),
+        ("/login/sso/callback", {"state": "never"}),
+        ("/login/sso/callback", {"state": ["a", "b"]}),
+        ("/logout", {}),
+        ("/nowhere", {}),
+    ],
+)
+def test_a_form_of_another_site_replaces_no_cookie(
+    portal: Portal, sso: Provider, path: str, fields: dict[str, object]
+) -> None:
+    """Our Lax cookies did not come along: whatever the answer set would stand in their place."""
+    headers = {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"}
+
+    answer = browser(portal).post(path, data=fields, headers=headers)
+
+    assert answer.headers.getlist("Set-Cookie") == []
 
 
 @pytest.mark.parametrize("query", ["state=a&state=b&code=c", "state=a&code=b&code=c", "state=" + "a" * 9000])
@@ -208,6 +350,8 @@ def test_a_person_who_cancels_gets_a_page_with_a_way_on(
 
     assert back.status_code == 403
     assert 'href="/login"' in back.text
+    assert "Acme SSO did not sign you in." in back.text
+    assert "You are known here" not in back.text
     assert me(client) is None
 
 
@@ -375,3 +519,69 @@ def test_each_end_of_a_sign_in_is_one_event(
         ("user_added", "first sign-in"),
         ("signed_in", ""),
     ]
+
+
+def last_detail(portal: Portal) -> dict[str, str]:
+    found: dict[str, str] = json.loads(portal.rows(audit_events)[-1]["detail"])
+    return found
+
+
+def test_the_record_of_a_denial_names_the_subject_and_the_step_and_no_secret(
+    portal: Portal, client: FlaskClient, sso: Provider, grace: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ASVS 16.2.1: whom it was about, as far as the provider had said."""
+    denied = Denied(Reason.NOT_ALLOWED, "in none of required_groups", subject="account-7", step="identity")
+    monkeypatch.setattr(portal.core.backends["sso"], "complete", lambda *_: denied)
+    answer = sso.approve(press(client).location, grace)
+
+    assert come_back(client, answer).status_code == 403
+
+    told = {"step": "identity", "subject": "account-7", "detail": "in none of required_groups"}
+    assert last_detail(portal) == told
+    code = dict(parse_qsl(urlsplit(answer).query))["code"]
+    assert code not in str(portal.rows(audit_events))
+
+
+def test_the_record_of_an_outage_holds_all_that_was_said_of_it(
+    portal: Portal, client: FlaskClient, sso: Provider, grace: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = (
+        "https://id.example.com/token answered 401, invalid_client: check client_id, client_secret and more"
+    )
+
+    def fail(*_: object) -> None:
+        raise BackendUnavailable(said)
+
+    monkeypatch.setattr(portal.core.backends["sso"], "complete", fail)
+    come_back(client, sso.approve(press(client).location, grace))
+
+    assert last_detail(portal) == {"detail": said}
+
+
+@pytest.mark.parametrize("step", ["begin", "complete"])
+def test_a_fault_of_a_backend_at_a_sign_in_is_502(
+    portal: Portal,
+    client: FlaskClient,
+    sso: Provider,
+    grace: Person,
+    monkeypatch: pytest.MonkeyPatch,
+    step: str,
+) -> None:
+    answer = sso.approve(press(client).location, grace)
+    monkeypatch.setattr(portal.core.backends["sso"], step, lambda *_: 1 / 0)
+
+    failed = press(client) if step == "begin" else come_back(client, answer)
+
+    assert failed.status_code == 502
+    assert "Acme SSO does not answer as it should." in failed.text
+    assert portal.events()[-1] == ("backend_unavailable", "unexpected ZeroDivisionError")
+
+
+def test_a_fault_of_a_backend_at_a_logout_token_is_503(
+    portal: Portal, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(portal.core.backends["sso"], "read_logout", lambda *_: 1 / 0)
+
+    answer = client.post("/login/sso/backchannel-logout", data={"logout_token": "x"})
+
+    assert (answer.status_code, answer.headers["Cache-Control"]) == (503, "no-store")

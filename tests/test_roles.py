@@ -14,7 +14,7 @@ from emolytics import Emolytics, roles, roles_required
 from emolytics.audit import Client
 from emolytics.errors import InvalidName
 from emolytics.identity import Authenticated, Identity
-from emolytics.schema import grants, users
+from emolytics.schema import audit_events, grants, users
 from emolytics.sign_in import SignedIn
 from tests.conftest import DATABASES
 from tests.portal import Portal, me, settings_for, sign_in
@@ -290,3 +290,35 @@ class TestRolesRequired:
         by_hand(host, host.rows(users)[0]["id"], remove=["admin"])
 
         assert ada.get("/admin").status_code == 403
+
+    @pytest.mark.parametrize("headers", [{}, {"Accept": "application/json"}], ids=["person", "program"])
+    def test_ASVS_16_3_2_who_is_refused_is_noted_with_what_was_missing(
+        self, host: Portal, headers: dict[str, str]
+    ) -> None:
+        ada = host.signed_in()
+
+        refused = ada.get("/both/x?secret=1", headers=headers, environ_base={"REMOTE_ADDR": "192.0.2.7"})
+
+        assert refused.status_code == 403
+        record = host.rows(audit_events)[-1]
+        told = {key: record[key] for key in ("event", "username", "backend", "user_id", "address")}
+        assert told == {
+            "event": "role_missing",
+            "username": "ada",
+            "backend": "local",
+            "user_id": host.user_id("ada"),
+            "address": "192.0.2.7",
+        }
+        assert json.loads(record["detail"]) == {"roles": "auditor", "path": "/both/x"}
+        assert record["request_id"]
+
+    def test_a_proxy_that_asks_about_a_role_leaves_the_record_too(self, host: Portal) -> None:
+        assert host.signed_in().get("/verify?role=admin&role=owner").status_code == 403
+
+        assert json.loads(host.rows(audit_events)[-1]["detail"]) == {"roles": "owner", "path": "/verify"}
+
+    def test_who_is_let_in_or_sent_to_sign_in_leaves_no_such_record(self, host: Portal) -> None:
+        host.client().get("/admin")
+        host.signed_in().get("/admin")
+
+        assert "role_missing" not in {event for event, _ in host.events()}

@@ -117,6 +117,10 @@ def test_asking_changes_nothing(portal: Portal, method: str) -> None:
 
     after = dict(contents(portal))
     del before["emolytics_audit_events"], after["emolytics_audit_events"]
+    counters = (
+        "emolytics_throttle_counters"  # an answer that nobody waits for is refused, recorded and counted
+    )
+    after[counters] = [row for row in after[counters] if "redirect" not in row]
     assert after == before
     assert somebody.get("/me").status_code == 200
 
@@ -178,6 +182,22 @@ def test_slashes_at_the_front_lead_to_no_other_host(portal: Portal, path: str) -
 
     assert response.status_code in {303, 308, 404}
     assert re.match(r"(http://localhost)?/(?![/\\])", response.location or "/"), response.location
+
+
+@pytest.mark.parametrize("host", ["evil.example", "application/json", "localhost:0", "[::1]", ""])
+@pytest.mark.parametrize(
+    "path", ["//login", "/login//local", "/account//", "/emolytics/static//emolytics.css"]
+)
+def test_no_redirect_is_made_of_the_host_that_a_request_names(portal: Portal, host: str, path: str) -> None:
+    """CVE-2021-30185. Found by the fuzzer: werkzeug led from /login//0 to http://HOST/login/0."""
+    for method in ("GET", "POST"):
+        response = portal.signed_in().open(
+            "/", method=method, environ_overrides={"PATH_INFO": path, "HTTP_HOST": host}, buffered=True
+        )
+
+        # 200: slashes at the front are none to werkzeug.
+        assert response.status_code in {200, 303, 400, 404, 405}
+        assert re.match(r"/(?![/\\])", response.location or "/"), response.location
 
 
 def test_no_page_names_versions_or_the_machine(portal: Portal) -> None:

@@ -21,7 +21,7 @@ from emolytics.commands import flask_group
 from emolytics.errors import StoreUnavailable
 from emolytics.identity import Authenticated, Identity
 from emolytics.schema import pending_sign_ins, seen_tokens, sessions, throttle_counters
-from emolytics.sessions import Loaded
+from emolytics.sessions import Lease, Loaded
 from emolytics.sign_in import SignedIn
 from emolytics.sweeping import Sweeper
 from tests.conftest import DATABASES, Clock
@@ -505,8 +505,12 @@ class TestWhatIsHeld:
         token = start(portal, Authenticated(ADA, {"refresh_token": "old"}, "upstream-1"))
         number = loaded(portal, token).user.session_id or 0
 
+        (row,) = portal.rows(sessions)
+        lease = Lease(number, row["revalidate_at"])
         with portal.core.database.transaction() as connection:
-            portal.core.sessions.confirm(connection, number, Authenticated(ADA, {"refresh_token": "new"}))
+            assert portal.core.sessions.confirm(
+                connection, lease, Authenticated(ADA, {"refresh_token": "new"})
+            )
 
         held = portal.core.sessions.held(number)
         assert held is not None

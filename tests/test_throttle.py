@@ -1,7 +1,7 @@
 """The throttle: a number that holds, over threads, workers and databases, and that nobody else can change."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
@@ -11,10 +11,11 @@ import pytest
 from sqlalchemy import insert
 
 from emolytics import sweeping
+from emolytics.counters import Counter, Full, Ledger, SqlCounters
 from emolytics.database import Database
 from emolytics.schema import throttle_counters
 from emolytics.settings import LimitSettings
-from emolytics.throttle import Throttle, Ticket, TooMany, address_block
+from emolytics.throttle import Throttle, Ticket, TooMany, address_block, subject_key
 from tests.conftest import DATABASES, Clock
 from tests.portal import PASSWORD, Portal, sign_in_json
 
@@ -112,6 +113,25 @@ class TestSeveralWorkers:
         with ThreadPoolExecutor(32) as threads:
             assert sum(threads.map(guess, range(32))) == 10
 
+    def test_many_names_of_one_account_at_once_make_its_number(self, workers: list[Throttle]) -> None:
+        """Some of them are right meanwhile, and are given back: the others stay exact."""
+        start, account = Barrier(16), subject_key("corp", "ada")
+
+        def guess(number: int) -> int:
+            throttle, checked = workers[number % 2], 0
+            start.wait()
+            for turn in range(4):
+                ticket = throttle.admit(f"name{(number + turn) % 8}", f"192.0.2.{number}")
+                assert isinstance(ticket, Ticket)
+                counted = throttle.admit_account(ticket, account)
+                checked += isinstance(counted, Ticket)
+                if not isinstance(counted, Ticket):
+                    throttle.give_back(ticket)
+            return checked
+
+        with ThreadPoolExecutor(16) as threads:
+            assert sum(threads.map(guess, range(16))) == 10
+
     def test_what_is_given_back_at_the_same_time_is_not_lost(self, workers: list[Throttle]) -> None:
         """The owner signs in again and again beside a guesser: exactly the guesses stay counted."""
         start = Barrier(16)
@@ -131,11 +151,10 @@ class TestSeveralWorkers:
         with ThreadPoolExecutor(16) as threads:
             guesses = sum(threads.map(sign_in_or_guess, range(16)))
 
-        with workers[0]._database.read() as connection:
-            rows = connection.execute(throttle_counters.select()).all()
+        counts = workers[0].counters.standing()
         assert guesses == 8
-        assert sum(row.failures for row in rows if row.kind == "account") == guesses
-        assert sum(row.failures for row in rows if row.kind == "address") == guesses
+        assert sum(count.checks for count in counts if count.kind == "account") == guesses
+        assert sum(count.checks for count in counts if count.kind == "address") == guesses
 
     def test_many_accounts_from_one_address_at_once(self, workers: list[Throttle]) -> None:
         start = Barrier(16)
@@ -249,6 +268,25 @@ class TestGivingBack:
         throttle.give_back(late)
 
         assert not admitted(throttle, "ada")
+
+    def test_it_works_in_a_window_that_somebody_else_opened_a_moment_later(
+        self, database: Database, clock: Clock
+    ) -> None:
+        """An attempt may have begun before it had to wait for that other one's row."""
+
+        class Waiting(SqlCounters):
+            def count(self, wanted: Sequence[Counter], ends: int) -> Full | Ledger:
+                clock.advance(2)
+                super().count(wanted, int(clock()) + WINDOW)
+                return super().count(wanted, ends)
+
+        throttle = Throttle(Waiting(database), limits())
+        ticket = throttle.admit("ada", HERE)
+        assert isinstance(ticket, Ticket)
+
+        throttle.give_back(ticket)
+
+        assert {count.checks for count in throttle.counters.standing()} == {1}
 
 
 class TestNobodyElseChangesIt:

@@ -413,3 +413,34 @@ def test_users_are_listed_by_name(small: Portal) -> None:
     assert [row.username for row in small.core.users.list_all()] == ["Ada", "bob", "grace"]
     with small.core.database.read() as connection:
         assert connection.execute(select(func.count()).select_from(users)).scalar() == 3
+
+
+def test_where_a_name_is_taken_both_rows_say_why(portal: Portal) -> None:
+    portal.add_user("eve")
+    newcomer = Identity("https://id.example.com", "eve-1", "EVE")
+    portal.core.sign_in._options = {"corp": portal.core.sign_in._options["local"]}
+
+    user = portal.core.sign_in.for_request("corp", Authenticated(newcomer), Client())
+
+    assert user is not None
+    told = [
+        (row["username"], row["user_id"], row["backend"], json.loads(row["detail"]))
+        for row in portal.rows(audit_events)
+        if row["event"] == Event.NAME_TAKEN
+    ]
+    assert told == [
+        ("eve@corp", user.id, "corp", {"name": "EVE", "held_by": "eve"}),
+        ("eve", portal.user_id("eve"), "corp", {"name": "EVE", "wanted_by": "EVE@corp"}),
+    ]
+    runner = portal.app.test_cli_runner()
+    shown = [runner.invoke(args=["emolytics", "user", "show", name]).output for name in ("eve@corp", "eve")]
+    assert "when eve had the name EVE" in shown[0]
+    assert "EVE@corp came from corp at" in shown[1]
+
+
+def test_who_gets_the_name_that_was_wanted_is_told_of_nobody(portal: Portal) -> None:
+    portal.add_user("eve")
+    portal.core.sign_in.for_request("local", Authenticated(ADA), Client())
+    portal.core.sign_in.for_request("local", Authenticated(ADA), Client())
+
+    assert ("name_taken", "") not in portal.events()

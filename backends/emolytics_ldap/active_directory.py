@@ -13,14 +13,17 @@ from emolytics_ldap.answers import Entry, Search
 from emolytics_ldap.dn import Dn
 from emolytics_ldap.escaping import FilterValue
 from emolytics_ldap.filters import Template
-from emolytics_ldap.groups import Ask, Found, Groups, Membership, batches, every_value
+from emolytics_ldap.groups import Ask, Found, Groups, Membership, batches, every_value, parse_dn
 from emolytics_ldap.settings import GROUP_PLACEHOLDERS, LdapSettings
 
 _SECURITY_ENABLED = 0x80000000
 _IN_CHAIN = Template.parse("(member:1.2.840.113556.1.4.1941:={dn})", GROUP_PLACEHOLDERS)
-# An identifier is for ever, a name is not.
+# What a group is called is no right: which groups somebody is in is never taken from here.
 _NAMES_LAST = 30.0
 _MOST_NAMES = 10_000
+
+_Key = bytes | Dn
+_Names = dict[_Key, tuple[float, Membership | None]]
 
 
 class ActiveDirectoryGroups(Groups):
@@ -31,7 +34,7 @@ class ActiveDirectoryGroups(Groups):
     def __init__(self, settings: LdapSettings) -> None:
         super().__init__(settings, settings.group_base or Dn.parse(settings.user_base).domain())
         # replaced and read as a whole, so that no lock is needed
-        self._names: dict[bytes, tuple[float, Membership | None]] = {}
+        self._names: _Names = {}
 
     @property
     def person_attributes(self) -> tuple[str, ...]:
@@ -55,43 +58,42 @@ class ActiveDirectoryGroups(Groups):
         wanted = Search(person.dn, "(objectClass=*)", ["tokenGroups"], whole_subtree=False)
         sids = [sid for entry in self.entries(wanted, ask) for sid in entry.raw("tokenGroups")]
         if sids:
-            return self._by_sid(sids, "tokenGroups", ask)
+            return self._called(sids, "tokenGroups", ask)
         # everybody has a primary group, so an empty answer means that the service account may not see it
         return self.by_filter(_IN_CHAIN, person, ask)
 
     def _by_attribute(self, person: Entry, ask: Ask) -> Found:
-        found: Found = {}
-        for batch in batches(every_value(person, self.member_of, ask)):
-            wanted = "".join(f"(distinguishedName={FilterValue(dn)})" for dn in batch)
-            found |= self.search(f"(|{wanted})", self.member_of, ask)
-        return found
+        dns = [parse_dn(text) for text in every_value(person, self.member_of, ask)]
+        return self._called(dns, self.member_of, ask)
 
     def _primary(self, person: Entry, ask: Ask) -> Found:
         sid, relative = person.raw("objectSid"), person.first("primaryGroupID")
         if not sid or not relative.isdecimal():
             return {}
         beside = sid[0][:-4] + struct.pack("<I", int(relative))  # MS-DTYP 2.4.2
-        return self._by_sid([beside], "primary group", ask)
+        return self._called([beside], "primary group", ask)
 
-    def _by_sid(self, sids: Sequence[bytes], how: str, ask: Ask) -> Found:
+    def _called(self, keys: Sequence[_Key], how: str, ask: Ask) -> Found:
+        """The groups with these identifiers or DNs: those that count here, with what they are called."""
         now = time.monotonic()
         names = self._names
-        unknown = [sid for sid in sids if sid not in names or names[sid][0] < now]
+        unknown = [key for key in keys if key not in names or names[key][0] < now]
         if unknown:
             fresh = self._look_up(unknown, ask)
             names = {**(names if len(names) < _MOST_NAMES else {}), **fresh}
             self._names = names
-        groups = (names[sid][1] for sid in sids if sid in names)
+        groups = (names[key][1] for key in keys if key in names)
         return {group.dn: Membership(group.name, group.dn, how) for group in groups if group}
 
-    def _look_up(self, sids: Sequence[bytes], ask: Ask) -> dict[bytes, tuple[float, Membership | None]]:
+    def _look_up(self, keys: Sequence[_Key], ask: Ask) -> _Names:
         until = time.monotonic() + _NAMES_LAST
-        names: dict[bytes, tuple[float, Membership | None]] = dict.fromkeys(sids, (until, None))
-        for batch in batches(sids):
-            wanted = "".join(f"(objectSid={FilterValue(sid)})" for sid in batch)
-            for entry in self.entries(Search(self.base.text, f"(|{wanted})", self._wanted()), ask):
+        names: _Names = dict.fromkeys(keys, (until, None))
+        for batch in batches(keys):
+            wanted = f"(|{''.join(map(_asks_for, batch))})"
+            for entry in self.entries(Search(self.base.text, wanted, self._wanted()), ask):
                 for group in self.collect([entry], "").values():
-                    names[entry.raw("objectSid")[0]] = (until, group)
+                    asked = [key for key in (group.dn, *entry.raw("objectSid")) if key in names]
+                    names |= dict.fromkeys(asked, (until, group))
         return names
 
 
@@ -120,6 +122,12 @@ class DomainNames:
             for partition in ask(Search(base, wanted, ["nETBIOSName"])).entries:
                 return partition.first("nETBIOSName")
         return ""
+
+
+def _asks_for(key: _Key) -> str:
+    if isinstance(key, Dn):
+        return f"(distinguishedName={FilterValue(key.text)})"
+    return f"(objectSid={FilterValue(key)})"
 
 
 def _is_security_group(entry: Entry) -> bool:

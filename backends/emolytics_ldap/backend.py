@@ -9,14 +9,15 @@ from emolytics.backend import Context, Finding
 from emolytics.errors import BackendUnavailable
 from emolytics.identity import Authenticated, Denied, Outcome, Reason
 from emolytics_ldap.answers import Entry, Search
+from emolytics_ldap.breaker import Purpose
 from emolytics_ldap.deadline import Deadline
 from emolytics_ldap.diagnosis import diagnose
 from emolytics_ldap.directory import Link
 from emolytics_ldap.explanation import explain
 from emolytics_ldap.groups import Ask
-from emolytics_ldap.outcomes import denial, judge, outage
+from emolytics_ldap.outcomes import NOT_SHOWN, SUCCESS, denial, judge, outage
 from emolytics_ldap.people import People, Person
-from emolytics_ldap.servers import Purpose, Servers
+from emolytics_ldap.servers import Servers
 from emolytics_ldap.settings import LdapSettings
 from emolytics_ldap.standing import Standing, standing
 
@@ -46,14 +47,24 @@ class LdapBackend:
         self.settings = settings
         self.people = People(settings)
         self.servers = Servers(settings)
+        self.issuer = self.people.issuer
+        self.subject_source = f"the attribute {settings.attributes.subject.lower()}"
 
     def authenticate(self, username: str, password: str) -> Outcome:
         """Say whether the password is this person's. Raises `BackendUnavailable` within `timeout`."""
+        return self.check_password(username, password, _uncounted)
+
+    def check_password(self, username: str, password: str, before: Callable[[str, str], None]) -> Outcome:
+        """The same; `before` is told whose entry was found, and the person is bound only after it.
+
+        By `user_dn` the bind comes first, and there is nothing to tell before it.
+        """
         refused = self.refuse_at_once(username, password)
         if refused is not None:
             return refused
-        sign_in = self._bind_first if self.settings.user_dn else self._search_first
-        return sign_in(username, password.encode(), self.deadline())
+        if self.settings.user_dn:
+            return self._bind_first(username, password.encode(), self.deadline())
+        return self._search_first(username, password.encode(), self.deadline(), before)
 
     def diagnose(self) -> Iterable[Finding]:
         """Each server, then each setting that only the directory can judge."""
@@ -92,12 +103,15 @@ class LdapBackend:
         """Searches as the service account."""
         return lambda wanted: self.servers.search(wanted, deadline)
 
-    def _search_first(self, username: str, secret: bytes, deadline: Deadline) -> Outcome:
+    def _search_first(
+        self, username: str, secret: bytes, deadline: Deadline, before: Callable[[str, str], None]
+    ) -> Outcome:
         ask = self.ask(deadline)
         person = self.people.by_name(username, ask)
         if isinstance(person, Denied):
             self._bind_nobody(deadline)
             return person
+        before(self.people.issuer, person.subject)
         result = self.servers.bind(person.entry.dn, secret, deadline)
         denied = judge(result, self.settings.flavor, person.subject)
         if denied is None:
@@ -177,9 +191,12 @@ class LdapBackend:
             if ask is None:
                 return None
             result = ask(Search(dn, "(objectClass=*)", _POLICY, whole_subtree=False))
+            if result.code not in (SUCCESS, *NOT_SHOWN):
+                raise outage(result, f"a look at {dn}")
             return result.entries[0] if result.entries else None
 
-        return standing(self.settings.flavor, person.entry, read_policy)
+        settings = self.settings
+        return standing(settings.flavor, person.entry, read_policy, settings.password_policy)
 
 
 class RevalidatingLdapBackend(LdapBackend):
@@ -196,6 +213,10 @@ class RevalidatingLdapBackend(LdapBackend):
         if found := self.standing(person, ask):
             return denial(*found, proven=False, subject=person.subject)
         return self.admit(person, ask, proven=False)
+
+
+def _uncounted(_issuer: str, _subject: str) -> None:
+    """For who counts nothing."""
 
 
 def _octets(text: str) -> bytes:

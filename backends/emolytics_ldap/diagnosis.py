@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 from emolytics.backend import Finding
 from emolytics.errors import BackendMisbehaved, BackendUnavailable
 from emolytics_ldap.answers import Entry, NoAnswer, Result, Search
+from emolytics_ldap.breaker import Purpose, ServiceAccountRefused
 from emolytics_ldap.directory import Link
 from emolytics_ldap.filters import Template, Verdict
 from emolytics_ldap.flavors import DEFAULTS, Flavor
 from emolytics_ldap.groups import Ask
 from emolytics_ldap.outcomes import describe
-from emolytics_ldap.servers import Purpose, ServiceAccountRefused
 from emolytics_ldap.settings import GROUP_PLACEHOLDERS, Endpoint, LdapSettings, Security
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def diagnose(backend: "LdapBackend") -> Iterator[Finding]:
         yield _direct_bind()
         return
     ask = backend.ask(backend.deadline())
-    for step in (_user_base, _people, _groups):
+    for step in (_user_base, _people, _password_policy, _groups):
         try:
             yield from step(backend, ask)
         except BackendUnavailable as error:
@@ -153,6 +153,38 @@ def _account_state(settings: LdapSettings, entry: Entry) -> Finding:
             "Let the service account read it.",
         )
     return Finding("account state", True, f"readable of {entry.dn}: {', '.join(seen) or 'nothing'}")
+
+
+def _password_policy(backend: "LdapBackend", ask: Ask) -> Iterator[Finding]:
+    name = backend.settings.password_policy
+    if name:
+        result = ask(Search(name, _ANYTHING, ["pwdMaxAge"], whole_subtree=False))
+        if not result.entries:
+            yield Finding(
+                "password_policy",
+                False,
+                f"{name}: {describe(result)}",
+                "Check its spelling (olcPPolicyDefault tells it), and that the service account may read it.",
+            )
+            return
+        longest = result.entries[0].first("pwdMaxAge") or "0"
+        yield Finding("password_policy", True, f"{name}: pwdMaxAge {longest}")
+    elif backend.settings.flavor is Flavor.OPENLDAP:
+        yield from _policy_unknown(backend, ask)
+
+
+def _policy_unknown(backend: "LdapBackend", ask: Ask) -> Iterator[Finding]:
+    anybody = backend.people.search_for_anybody().filter
+    wanted = f"(&{anybody}(pwdChangedTime=*)(!(pwdPolicySubentry=*)))"
+    result = ask(Search(backend.settings.user_base, wanted, (), size_limit=1))
+    if result.entries:
+        # no failure: the server dates passwords also where its default policy never lets them expire
+        yield Finding(
+            "password_policy",
+            True,
+            f"{result.entries[0].dn} has pwdChangedTime and names no policy: if the server's default lets passwords "
+            "expire (olcPPolicyDefault), set password_policy to it, or else whose expires stays signed in",
+        )
 
 
 def _groups(backend: "LdapBackend", ask: Ask) -> Iterator[Finding]:

@@ -23,7 +23,7 @@ from emolytics.errors import BackendUnavailable
 from emolytics_ldap.answers import PASSWORD_POLICY, Entry, NoAnswer, NotLdap, Result, Search
 from emolytics_ldap.deadline import Deadline
 from emolytics_ldap.settings import Endpoint, Security
-from emolytics_ldap.wire import Wire, outage, resolve
+from emolytics_ldap.wire import Wire, outage
 
 # ldap3's own log would hold requests, and with them passwords
 set_library_log_detail_level(OFF)
@@ -37,17 +37,20 @@ _T = TypeVar("_T")
 class Link:
     """An open connection, for one thread at a time. `deadline` holds for every request until set anew."""
 
-    def __init__(self, endpoint: Endpoint, context: ssl.SSLContext, deadline: Deadline) -> None:
+    def __init__(self, endpoint: Endpoint, address: str, context: ssl.SSLContext, deadline: Deadline) -> None:
         """Connect, and protect the connection as the endpoint says. Raises `NoAnswer`, `NotLdap`."""
         self.endpoint = endpoint
         self.broken = False
         self.kept = False
         self.born = self.last_used = time.monotonic()
         self._tls = _VerifiedTls(context, endpoint.host, deadline)
-        self._connection = _connect(endpoint, self._tls, deadline)
+        self._connection = _open(endpoint, address, self._tls, deadline)
         if endpoint.security is Security.START_TLS:
             # before any bind: nothing but this request is ever said in clear
             self._ask(lambda: self._connection.start_tls(read_server_info=False))
+        if endpoint.security is not Security.NONE and not self.describe_tls():
+            self.forsake()
+            raise NoAnswer(f"{endpoint.url}: no TLS, and nothing is said in clear")
 
     @property
     def deadline(self) -> Deadline:
@@ -169,9 +172,11 @@ class Link:
 
     def _result(self, entries: tuple[Entry, ...] = ()) -> Result:
         answer = self._connection.result
+        # it goes into logs, where it must not forge a line (ASVS 16.4.1)
+        words = "".join(filter(str.isprintable, answer["message"] or ""))
         if answer["result"] in (_BUSY, _UNAVAILABLE):
-            raise NoAnswer(f"{self.endpoint.url} says {answer['description']}: {answer['message']}")
-        return Result(answer["result"], answer["message"] or "", entries, answer.get("controls") or {})
+            raise NoAnswer(f"{self.endpoint.url} says {answer['description']}: {words}")
+        return Result(answer["result"], words, entries, answer.get("controls") or {})
 
     def _ask(self, request: Callable[[], _T], *, may_count: bool = False) -> _T:
         wire = self._wire
@@ -208,10 +213,6 @@ class _VerifiedTls(ldap3.Tls):
         self._context, self._host, self._deadline = context, host, deadline
         self.failure: OSError | None = None
 
-    def begin(self) -> None:
-        """Forget the failure at another address."""
-        self.failure = None
-
     def wrap_socket(self, connection: Any, do_handshake: bool = False) -> None:
         under = connection.socket.sock if isinstance(connection.socket, Wire) else connection.socket
         under.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -226,23 +227,7 @@ class _VerifiedTls(ldap3.Tls):
         connection.socket = wire
 
 
-def _connect(endpoint: Endpoint, tls: _VerifiedTls, deadline: Deadline) -> Any:
-    """Try each address of the host, with its share of the time."""
-    addresses = resolve(endpoint, deadline)
-    trouble = NoAnswer(f"{endpoint.url}: timed out", timed_out=True)
-    for place, address in enumerate(addresses):
-        part = deadline.portion(len(addresses) - place)
-        if part.left() <= 0:
-            break
-        try:
-            return _open(endpoint, address, tls, part, deadline)
-        except NoAnswer as error:
-            trouble = error
-    raise trouble
-
-
-def _open(endpoint: Endpoint, address: str, tls: _VerifiedTls, part: Deadline, deadline: Deadline) -> Any:
-    tls.begin()
+def _open(endpoint: Endpoint, address: str, tls: _VerifiedTls, deadline: Deadline) -> Any:
     # a Server of its own for each connection: ldap3 keeps state of an attempt in it
     server = ldap3.Server(
         address,
@@ -251,7 +236,7 @@ def _open(endpoint: Endpoint, address: str, tls: _VerifiedTls, part: Deadline, d
         get_info=ldap3.NONE,
         tls=tls,
         allowed_referral_hosts=[],
-        connect_timeout=part.left(),
+        connect_timeout=deadline.left(),
     )
     connection = ldap3.Connection(
         server,

@@ -7,12 +7,12 @@ from emolytics.backend import Finding
 from emolytics.errors import BackendUnavailable
 from emolytics.identity import Denied
 from emolytics_ldap.answers import Search
+from emolytics_ldap.breaker import Purpose
 from emolytics_ldap.diagnosis import describe_link, remedy
 from emolytics_ldap.directory import Link
 from emolytics_ldap.groups import Ask
 from emolytics_ldap.outcomes import describe, judge
 from emolytics_ldap.people import Person
-from emolytics_ldap.servers import Purpose
 
 if TYPE_CHECKING:
     from emolytics_ldap.backend import LdapBackend

@@ -21,6 +21,8 @@ _UNWILLING = 53
 _NOBODY = frozenset({32, 34})
 # inappropriateAuthentication (no password set), invalidCredentials
 WRONG = frozenset({48, 49})
+# noSuchObject, insufficientAccessRights: not there, or not for us to see
+NOT_SHOWN = frozenset({32, 50})
 _NEEDS_TLS = frozenset({8, 13})
 
 _MESSAGES = {

@@ -142,6 +142,8 @@ class People:
             return Denied(Reason.AMBIGUOUS, f"more than one entry for {wanted.filter}")
         if not result.entries:
             return Denied(Reason.UNKNOWN_SUBJECT, f"no entry for {wanted.filter} below {wanted.base}")
+        if not result.entries[0].dn:
+            raise BackendMisbehaved(f"the directory sent an entry without a name for {wanted.filter}")
         return Person(self.subject(result.entries[0]), result.entries[0])
 
     def subject(self, entry: Entry) -> str:

@@ -16,10 +16,14 @@ _LONGEST_LIFE = 3600.0
 
 
 class Pool:
-    """At most `size` connections, opened on demand; the one used last is lent first."""
+    """At most `size` connections, opened on demand; the one used last is lent first.
 
-    def __init__(self, size: int, open_link: Callable[[Deadline], Link]) -> None:
+    Nobody waits for one into the last `reserve` seconds before the deadline: those are for the request.
+    """
+
+    def __init__(self, size: int, open_link: Callable[[Deadline], Link], *, reserve: float = 0.0) -> None:
         self._open = open_link
+        self._reserve = reserve
         self._idle: list[Link] = []
         self._lock = threading.Lock()
         self._places = threading.BoundedSemaphore(size)
@@ -31,7 +35,7 @@ class Pool:
 
         A connection on which anything at all went wrong is not lent again.
         """
-        if not self._places.acquire(timeout=max(0.0, deadline.left())):
+        if not self._places.acquire(timeout=max(0.0, deadline.left() - self._reserve)):
             raise Overloaded("every connection to the directory is in use; pool_size allows no more")
         try:
             link = self._take() or self._open(deadline)

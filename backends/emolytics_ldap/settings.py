@@ -106,6 +106,7 @@ class LdapSettings(BackendSettings):
     group_filter: str = ""
     nested_groups: bool = False
     required_groups: tuple[str, ...] = ()
+    password_policy: DnText = ""
     timeout: Duration = timedelta(seconds=5)
     pool_size: Annotated[int, Field(ge=1, le=200)] = 8
     attributes: Attributes = Attributes()
@@ -197,6 +198,12 @@ class LdapSettings(BackendSettings):
             base = rest if "x" in leaf else ""
         if not base:
             raise ValueError("is missing: the DN under which people stand")
+        if "=" in template and not Dn.parse(template.replace("{username}", "x")).within(Dn.parse(base)):
+            # people would be bound, and then be sought where they are not: the next revalidation ends all sessions
+            raise ValueError(
+                f"is {base!r}, but user_dn names people who do not stand below it: write what user_dn ends in, or "
+                "a base above that"
+            )
         return base
 
     @field_validator("user_filter")
@@ -229,6 +236,13 @@ class LdapSettings(BackendSettings):
         ):
             raise ValueError("needs group_base, the DN under which groups stand")
         return nested
+
+    @field_validator("password_policy")
+    @classmethod
+    def _policy_is_openldap_s(cls, policy: str, info: ValidationInfo) -> str:
+        if policy and info.data.get("flavor", Flavor.OPENLDAP) is not Flavor.OPENLDAP:
+            raise ValueError("is for the flavor openldap; other directories tell themselves what has expired")
+        return policy
 
     @field_validator("timeout")
     @classmethod

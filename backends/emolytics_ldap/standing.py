@@ -25,16 +25,17 @@ ReadPolicy = Callable[[str], Entry | None]
 Standing = tuple[Reason, str] | None
 
 
-def standing(flavor: Flavor, entry: Entry, read_policy: ReadPolicy) -> Standing:
+def standing(flavor: Flavor, entry: Entry, read_policy: ReadPolicy, default_policy: str = "") -> Standing:
     """Why this account may not be signed in, and which attribute says so; or None.
 
-    `read_policy` fetches an OpenLDAP password policy by its DN.
+    `read_policy` fetches an OpenLDAP password policy by its DN; `default_policy` is the one for entries that
+    name none, which the server does not tell.
     """
     now = datetime.now(UTC)
     if flavor is Flavor.ACTIVE_DIRECTORY:
         return _active_directory(entry, now)
     if flavor is Flavor.OPENLDAP:
-        return _openldap(entry, now) or _openldap_password(entry, now, read_policy)
+        return _openldap(entry, now) or _openldap_password(entry, now, read_policy, default_policy)
     return _ds389(entry, now)
 
 
@@ -69,9 +70,9 @@ def _openldap(entry: Entry, now: datetime) -> Standing:
     return None
 
 
-def _openldap_password(entry: Entry, now: datetime, read_policy: ReadPolicy) -> Standing:
+def _openldap_password(entry: Entry, now: datetime, read_policy: ReadPolicy, default_policy: str) -> Standing:
     locked, changed = entry.first("pwdAccountLockedTime"), _time(entry, "pwdChangedTime")
-    name = entry.first("pwdPolicySubentry")
+    name = entry.first("pwdPolicySubentry") or default_policy
     policy = read_policy(name) if name and (locked or changed) else None
     if locked and not _lock_is_over(entry, policy, now):
         return Reason.LOCKED, f"pwdAccountLockedTime is {locked}"

@@ -101,6 +101,12 @@ class Accounts:
                 then()
         return stored
 
+    def demand_change(self, subject: str) -> None:
+        """The password that is set now serves only to choose another one."""
+        mine = (table.c.issuer == self._issuer) & (table.c.subject == subject)
+        with self._database.transaction() as connection:
+            connection.execute(update(table).where(mine).values(must_change=True))
+
     def upgrade(self, subject: str, new: str, *, instead_of: str | None) -> bool:
         """Store another hash of the same password, if it still is the same. True if it was."""
         return self._set_hash(subject, new, instead_of)

@@ -4,17 +4,19 @@ import hashlib
 from collections.abc import Callable, Iterable
 
 from emolytics.backend import Context, Finding
-from emolytics.errors import BackendUnavailable, StoreUnavailable
+from emolytics.errors import BackendUnavailable, PasswordRefused, StoreUnavailable
 from emolytics.identity import Authenticated, Denied, Identity, Outcome, Reason
+from emolytics.stored_hashes import read
 from emolytics_local.accounts import Account, Accounts, checked, nothing
 
 
 class LocalBackend:
-    """Matches `PasswordBackend`, `Revalidates`, `KeepsAccounts`, `DatesCredentials` and `Diagnoses`."""
+    """Matches `PasswordBackend`, `Revalidates`, `DemandsChange`, `TakesHashes`, `DatesCredentials` and `Diagnoses`."""
 
     def __init__(self, context: Context, issuer: str) -> None:
         self.name = context.name
         self.issuer = issuer
+        self.subject_source = "our own number"
         self._accounts = Accounts(context.database, issuer)
         self._database = context.database
         self._hasher = context.hasher
@@ -36,7 +38,7 @@ class LocalBackend:
             return Denied(
                 Reason.MUST_CHANGE,
                 "the password must be changed first",
-                "Your password must be changed before you can sign in. Please ask your administrator for a new one.",
+                "Your password must be changed before you can sign in.",
                 credential_proven=True,
                 subject=subject,
             )
@@ -68,12 +70,24 @@ class LocalBackend:
         self._policy.check(password, about=_about(account))
         return self._accounts.add(account, self._hasher.hash(password), then)
 
+    def add_hashed(
+        self, account: Identity, stored: str, then: Callable[[Identity], None] = nothing
+    ) -> Identity:
+        if read(stored) is None:
+            raise PasswordRefused("This is no hash that passwords can be compared with here.")
+        return self._accounts.add(account, stored, then)
+
     def set_password(self, subject: str, password: str, then: Callable[[], None] = nothing) -> None:
         account = self._accounts.by_subject(subject)
         if account is None:
             raise BackendUnavailable("the local account is gone")
         self._policy.check(password, about=_about(account.identity))
+        if account.must_change and self._hasher.verify(account.password_hash, password):
+            raise PasswordRefused("This is the password that you have to change. Please choose another one.")
         self._accounts.set_password(subject, self._hasher.hash(password), then)
+
+    def demand_change(self, subject: str) -> None:
+        self._accounts.demand_change(subject)
 
     def change_password(
         self, subject: str, current: str, new: str, then: Callable[[], None] = nothing
@@ -108,8 +122,8 @@ class LocalBackend:
         )
         if account is None:
             return
-        scheme = (account.password_hash or "none").split("$")[1:2] or ["none"]
-        yield Finding("hash", account.password_hash is not None, f"scheme {scheme[0]}")
+        stored = read(account.password_hash or "")
+        yield Finding("hash", stored is not None, f"scheme {stored.scheme if stored else 'none'}")
         if password is not None:
             outcome = self.authenticate(username, password)
             yield Finding("password", bool(outcome), "right" if outcome else outcome.detail)

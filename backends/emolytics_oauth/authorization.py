@@ -108,7 +108,7 @@ def _check_issuer(told: str | None, endpoints: Endpoints) -> None:
     elif endpoints.metadata:
         if told != endpoints.issuer:
             raise Rejected(f"the answer is from another issuer: {printable(told)}")
-    elif not _same_origin(told, endpoints.issuer):
+    elif not _same_origin(told, origin_of(endpoints.authorization)):
         raise Rejected(f"the answer is from another server: {printable(told)}")
 
 

@@ -3,7 +3,9 @@
 Each step is a file: `authorization` (there and back), `token_endpoint`, `id_token`, `identification`.
 """
 
-from collections.abc import Iterable, Mapping
+import os
+import weakref
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
 from emolytics.backend import Context, Finding
@@ -23,7 +25,7 @@ from emolytics_oauth.token_endpoint import TokenEndpoint, Tokens
 
 
 class OauthBackend:
-    """Matches `RedirectBackend`, `Revalidates`, `ReceivesLogout` and `Diagnoses`; shared by all threads."""
+    """Matches `NamesDestinations`, `BoundsRevalidation`, `ReceivesLogout` and `Diagnoses`; shared by all threads."""
 
     def __init__(self, settings: OauthSettings, context: Context) -> None:
         self.name = context.name
@@ -33,6 +35,14 @@ class OauthBackend:
         self._provider = Provider(settings, self._http)
         self._token_endpoint = TokenEndpoint(settings, self._provider, self._http)
         self._identifier = Identifier(settings, self._provider, self._http)
+        if hasattr(os, "register_at_fork"):  # Windows does not fork
+            own = weakref.WeakMethod(self._renew_in_child)
+            os.register_at_fork(after_in_child=lambda: (method := own()) and method())
+
+    def _renew_in_child(self) -> None:
+        """A server may load the application first and fork its workers then."""
+        self._http.renew_in_child()
+        self._provider.renew_in_child()
 
     @property
     def can_ask_again(self) -> bool:
@@ -43,6 +53,22 @@ class OauthBackend:
         return bool(self.settings.issuer) and self.settings.preset != "google"
 
     @property
+    def issuer(self) -> str:
+        """Who vouches for the people that come from here."""
+        return self._provider.issuer
+
+    @property
+    def subject_source(self) -> str:
+        """The claim that tells people apart, and the place that it is from."""
+        place = self.settings.issuer or self.settings.userinfo_url
+        return f"the claim {self.settings.claims.subject} of {place}"
+
+    @property
+    def longest_revalidation(self) -> float:
+        """How many seconds `revalidate` may take at worst."""
+        return self._identifier.most_requests * self._http.longest
+
+    @property
     def icon(self) -> str:
         """The drawing for the button; the core has one for each preset, and one for any other provider."""
         return f"{self.settings.preset or 'openid'}.svg"
@@ -51,6 +77,10 @@ class OauthBackend:
     def available(self) -> bool:
         """Whether the button should promise anything: the provider answered when last asked. Never waits."""
         return self._provider.discovered.seems_there()
+
+    def destinations(self) -> Collection[str]:
+        """Where browsers may be sent, by the settings and by the provider's metadata. Never waits."""
+        return self._provider.pages | self.settings.onward_origins
 
     def check_health(self) -> None:
         """Return if the provider answers; one request. Raises `BackendUnavailable`."""
@@ -74,13 +104,17 @@ class OauthBackend:
 
         Raises `BackendUnavailable` when the provider does not answer, `BackendMisbehaved` for nonsense.
         """
+        step = "answer"
         try:
             code = code_from(params, pending, self._provider)
+            step = "tokens"
             tokens = self._token_endpoint.exchange(code, pending["callback_url"], pending["verifier"])
+            step = "claims"
             learned = self._identifier.learn(tokens, expected_of(tokens, code, pending, self.settings))
+            step = "identity"
             identity = self._identifier.identify(learned.statement)
         except Rejected as rejected:
-            return rejected.at_sign_in()
+            return rejected.at_sign_in(step)
         return Authenticated(identity, retain(tokens), learned.upstream_session, auth_time=learned.auth_time)
 
     def revalidate(self, held: Authenticated) -> Outcome:

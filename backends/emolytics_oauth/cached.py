@@ -46,6 +46,10 @@ class Cached(Generic[T]):
         finally:
             self._lock.release()
 
+    def peek(self) -> T | None:
+        """Return what is known, however old, and fetch nothing."""
+        return self._value
+
     def renew(self, every: float) -> T:
         """Fetch anew, or return what is there if `renew` did so in the last `every` seconds."""
         asked = self._clock()
@@ -54,6 +58,17 @@ class Cached(Generic[T]):
                 self._renewed = self._clock()
                 self._try()
             return self._known()
+
+    def ask_now(self) -> T:
+        """Fetch anew, or say what is known, if anything is, where somebody is asking already."""
+        nothing_known = self._value is None and self._failure is None
+        if not self._lock.acquire(blocking=nothing_known):
+            return self._known()
+        try:
+            self._try()
+            return self._known()
+        finally:
+            self._lock.release()
 
     def seems_there(self) -> bool:
         """Whether a value can be had, as far as is known now; never waits.
@@ -66,6 +81,10 @@ class Cached(Generic[T]):
         if old and self._lock.acquire(blocking=False):
             threading.Thread(target=self._try_aside, daemon=True).start()
         return seems_there
+
+    def renew_in_child(self) -> None:
+        """A thread that held the lock when this process was forked did not come along."""
+        self._lock = threading.Lock()
 
     def _try_aside(self) -> None:
         try:

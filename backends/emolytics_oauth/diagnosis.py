@@ -7,12 +7,13 @@ from emolytics.backend import Context, Finding
 from emolytics.errors import BackendUnavailable
 from emolytics_oauth.id_token import SKEW
 from emolytics_oauth.provider import Endpoints, Provider
+from emolytics_oauth.rejected import printable
 from emolytics_oauth.settings import OauthSettings
 
 
 def diagnose(settings: OauthSettings, context: Context, provider: Provider) -> Iterator[Finding]:
     """Yield the findings; asks the provider anew, past what is kept."""
-    base = f"{context.public_url.rstrip('/')}/login"
+    base = context.login_url
     yield Finding("redirect URI to register", ok=True, detail=f"{base}/{context.name}/callback")
     if not settings.issuer:
         yield _reachable(provider)
@@ -64,7 +65,7 @@ def _lacks(settings: OauthSettings, endpoints: Endpoints) -> Iterator[Finding]:
     yield Finding(
         "signature algorithms",
         ok=bool(usable),
-        detail=", ".join(sorted(usable)) or f"the provider has {', '.join(endpoints.algorithms)}",
+        detail=", ".join(sorted(usable)) or f"the provider has {printable(', '.join(endpoints.algorithms))}",
         remedy="name one that the provider has in algorithms",
     )
     for step, key, wanted in (
@@ -80,7 +81,7 @@ def _lacks(settings: OauthSettings, endpoints: Endpoints) -> Iterator[Finding]:
                 step,
                 ok=False,
                 detail=f"the provider does not list {', '.join(missing)}",
-                remedy=f"it has {offered}",
+                remedy=f"it has {printable(', '.join(map(str, offered)))}",
             )
     for step, there in (
         ("sign-out at the provider", bool(endpoints.end_session)),

@@ -14,6 +14,7 @@ from emolytics_oauth.userinfo import ask
 
 _NEXT = re.compile(r'<([^<>]+)>;\s*rel="next"')
 _MOST_PAGES = 10
+MOST_REQUESTS = 1 + 3 * _MOST_PAGES
 
 
 def read_profile(http: HttpClient, url: str, access_token: str, names: ClaimNames) -> dict[str, Any]:

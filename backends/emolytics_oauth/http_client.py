@@ -18,6 +18,7 @@ from emolytics.errors import BackendMisbehaved, BackendUnavailable
 from emolytics_oauth import strict_json
 from emolytics_oauth.deadlines import TimedAdapter, exchange
 from emolytics_oauth.origins import require_safe
+from emolytics_oauth.places import Places
 from emolytics_oauth.settings import OauthSettings
 
 MAX_BYTES = 1024 * 1024
@@ -69,13 +70,22 @@ class HttpClient:
         self._insecure = settings.insecure
         self._silence = settings.timeout.total_seconds()
         self._verify = str(settings.ca_file) if settings.ca_file else _system_authorities()
-        self._adapter = TimedAdapter()
+        self._adapter, self._places = TimedAdapter(), Places()
         self._closed = False
+
+    @property
+    def longest(self) -> float:
+        """How many seconds one request may take at worst: to connect, to further addresses too, and to be answered."""
+        return 4 * self._silence
 
     def close(self) -> None:
         """Close the connections that are kept open, and make no more."""
         self._closed = True
         self._adapter.close()
+
+    def renew_in_child(self) -> None:
+        """Leave the connections to the process that this one was forked from: two must not speak on one."""
+        self._adapter, self._places = TimedAdapter(), Places()
 
     def require_allowed(self, url: Any) -> str:
         """Return `url`, spelled as it was read, if it may be asked. Raises ValueError."""
@@ -110,7 +120,7 @@ class HttpClient:
         except ValueError as error:
             raise BackendMisbehaved(f"{place} {error}") from None
         try:
-            with exchange(self._silence, 2 * self._silence):
+            with self._places.taken(place), exchange(self._silence, 2 * self._silence):
                 answer = self._exchange(request.prepare(), place)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             raise BackendUnavailable(f"{place} did not answer: {_reason(error)}") from None
@@ -161,11 +171,14 @@ def _reason(error: Exception) -> str:
     while (inner := _inner(error)) is not None and inner not in seen:
         error = inner
         seen.add(error)
+    if isinstance(error, TimeoutError) and not error.strerror:
+        return "it took too long"
     return str(getattr(error, "strerror", None) or getattr(error, "reason", None) or type(error).__name__)
 
 
 def _inner(error: Exception) -> Exception | None:
-    for candidate in (error.__cause__, getattr(error, "reason", None), *error.args, error.__context__):
+    context = None if error.__suppress_context__ else error.__context__
+    for candidate in (error.__cause__, getattr(error, "reason", None), *error.args, context):
         if isinstance(candidate, Exception):
             return candidate
     return None

@@ -82,6 +82,11 @@ class Identifier:
             raise Rejected("the session is not one of this provider's", Reason.SIGN_IN_AGAIN)
 
     @property
+    def most_requests(self) -> int:
+        """How many requests it may take to ask later: metadata, keys twice, tokens, and the person."""
+        return 4 + (github.MOST_REQUESTS if self._settings.preset == "github" else 1)
+
+    @property
     def can_read_again(self) -> bool:
         """Whether the identity can be read with an access token alone."""
         asked = self._settings.userinfo != "never" or not self._settings.issuer

@@ -47,3 +47,8 @@ def host_entry(value: str) -> str:
     if not _HOST.fullmatch(value.lower()):
         raise ValueError(f'{value!r} must be a host name such as "keys.example.com", or with a port')
     return value.lower()
+
+
+def onward_entry(value: str) -> str:
+    """Check an entry of `onward_hosts`: as in `allowed_hosts`, or "*" for any host. Raises ValueError."""
+    return value if value == "*" else host_entry(value)

@@ -39,7 +39,7 @@ class Provider:
     def __init__(self, settings: OauthSettings, http: HttpClient) -> None:
         self._settings = settings
         self._http = http
-        self.issuer = settings.issuer or origin_of(settings.authorize_url)
+        self.issuer = settings.issuer or _plain_issuer(settings)
         self.discovered: Cached[Endpoints] = Cached(self.discover)
         self.keys: Cached[KeySet] = Cached(self.fetch_keys)
         self.reachable: Cached[int] = Cached(self.knock)
@@ -49,6 +49,14 @@ class Provider:
         """Raises `BackendUnavailable` or `BackendMisbehaved` when there is no usable metadata."""
         return self.discovered.get()
 
+    @property
+    def pages(self) -> frozenset[str]:
+        """The origins of the pages for browsers; while the metadata are not known, the issuer's scheme. Never waits."""
+        known = self.discovered.peek() if self._settings.issuer else self.endpoints
+        if known is None:
+            return frozenset([self.issuer.partition("//")[0]])
+        return frozenset(origin_of(url) for url in (known.authorization, known.end_session) if url)
+
     def keys_for(self, kid: str | None, algorithm: str) -> list[Any]:
         """The keys that may have signed; empty if there is none. Raises `BackendUnavailable`."""
         return self.keys.get().fitting(kid, algorithm) or self.keys.renew(KEY_SEARCH).fitting(kid, algorithm)
@@ -56,9 +64,14 @@ class Provider:
     def check(self) -> None:
         """Ask the provider now, and keep what it answers. Raises `BackendUnavailable`."""
         if self._settings.issuer:
-            self.discovered.renew(every=0)
+            self.discovered.ask_now()
         else:
-            self.reachable.renew(every=0)
+            self.reachable.ask_now()
+
+    def renew_in_child(self) -> None:
+        """What is known stays known."""
+        for each in (self.discovered, self.keys, self.reachable):
+            each.renew_in_child()
 
     def knock(self) -> int:
         """Ask for a profile without a token. A server in its right mind refuses that, and only that."""
@@ -128,6 +141,14 @@ class Provider:
         if self._settings.issuer.startswith("https:") and not url.startswith("https:"):
             raise _bad(name, "is not https:// though the issuer is")
         return url
+
+
+def _plain_issuer(settings: OauthSettings) -> str:
+    """Who vouches where no issuer is named: of a preset the origin, otherwise the place where profiles are read.
+
+    Two services may share an origin, and number their people each from 1.
+    """
+    return origin_of(settings.authorize_url) if settings.preset else settings.userinfo_url.partition("?")[0]
 
 
 def _bad(name: str, error: object) -> BackendMisbehaved:

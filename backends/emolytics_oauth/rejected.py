@@ -15,10 +15,16 @@ class Rejected(Exception):
         self.subject = subject
         super().__init__(detail)
 
-    def at_sign_in(self) -> Denied:
+    def at_sign_in(self, step: str) -> Denied:
         """The denial of somebody who was at the provider just now."""
-        proven = bool(self.subject)
-        return Denied(self.reason, str(self), self.message, credential_proven=proven, subject=self.subject)
+        return Denied(
+            self.reason,
+            str(self),
+            self.message,
+            credential_proven=bool(self.subject),
+            subject=self.subject,
+            step=step,
+        )
 
     def unproven(self) -> Denied:
         """The denial of somebody who has shown nothing, or not now."""

@@ -12,10 +12,11 @@ def retain(tokens: Tokens, before: Authenticated | None = None) -> Mapping[str, 
     """Return what to keep. The ID token from before stays if there is no newer one: sign-out needs it."""
     id_token = tokens.id_token or (before.retained.get("id_token") if before else None)
     kept = {
-        "access_token": tokens.access,
+        # Who can refresh needs no access token in between: what is not kept cannot leak.
+        "access_token": "" if tokens.refresh else tokens.access,
         "refresh_token": tokens.refresh,
         "id_token": id_token if isinstance(id_token, str) else "",
-        "expires_at": "" if tokens.expires_at is None else str(int(tokens.expires_at)),
+        "expires_at": "" if tokens.refresh or tokens.expires_at is None else str(int(tokens.expires_at)),
     }
     return {name: value for name, value in kept.items() if value}
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator, model_validator
 
 from emolytics.setting_types import BackendSettings, Duration, LocalPath, Secret, Section
-from emolytics_oauth.origins import host_entry, origin_of, require_safe
+from emolytics_oauth.origins import host_entry, onward_entry, origin_of, require_safe
 from emolytics_oauth.presets import PRESETS
 
 Algorithm = Literal[
@@ -81,6 +81,7 @@ class OauthSettings(BackendSettings):
     token_url: str = ""
     userinfo_url: str = ""
     allowed_hosts: tuple[Annotated[str, AfterValidator(host_entry)], ...] = ()
+    onward_hosts: tuple[Annotated[str, AfterValidator(onward_entry)], ...] = ()
     ca_file: LocalPath | None = None
     timeout: Duration = timedelta(seconds=5)
 
@@ -242,6 +243,14 @@ class OauthSettings(BackendSettings):
         if self.issuer and "openid" not in scopes:
             scopes = ("openid", *scopes)
         return " ".join(scopes)
+
+    @cached_property
+    def onward_origins(self) -> frozenset[str]:
+        """Where the provider may send browsers on to, as `form-action` wants it said."""
+        schemes = ("https:", "http:") if self.insecure else ("https:",)
+        return frozenset(
+            scheme if host == "*" else f"{scheme}//{host}" for host in self.onward_hosts for scheme in schemes
+        )
 
     @cached_property
     def origins(self) -> frozenset[str]:

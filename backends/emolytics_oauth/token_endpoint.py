@@ -2,8 +2,11 @@
 
 import math
 import time
+from base64 import b64decode
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import parse_qsl, unquote_plus
 
 from authlib.oauth2.rfc6749.parameters import prepare_token_request
 
@@ -16,6 +19,8 @@ from emolytics_oauth.rejected import Rejected, printable
 from emolytics_oauth.settings import OauthSettings
 
 _MOST = 100_000
+# Of what is sent, this is no secret.
+_PUBLIC = frozenset(["grant_type", "client_id", "redirect_uri", "client_assertion_type"])
 
 # Errors that are about us and not about the person: nothing was learned about her (RFC 6749 section 5.2).
 _OURS = frozenset(
@@ -79,13 +84,29 @@ class TokenEndpoint:
         told = answer.json_object()
         # GitHub, and X050, answer 200 with an error.
         if "error" in told or answer.status != 200:
-            raise _refused(answer, told, refusal)
+            raise _refused(answer, _without(told, _secrets_of(headers, body)), refusal)
         return _read(answer, told)
 
 
+def _secrets_of(headers: dict[str, str], body: str) -> list[str]:
+    """What was sent and nobody else may read, in the spellings in which it was sent."""
+    values = [value for name, value in parse_qsl(body) if name not in _PUBLIC]
+    proof = headers.get("Authorization", "").partition(" ")[2]
+    encoded = b64decode(proof).decode().partition(":")[2]
+    return [*values, proof, encoded, unquote_plus(encoded)]
+
+
+def _without(told: dict[str, Any], secrets: Iterable[str]) -> dict[str, Any]:
+    """The words of an error without our secrets, which some providers repeat: they go into the log (ASVS 16.2.5)."""
+    clean = {name: str(told.get(name, "")) for name in ("error", "error_description")}
+    for secret in sorted(filter(None, secrets), key=len, reverse=True):
+        clean = {name: text.replace(secret, "[secret]") for name, text in clean.items()}
+    return clean
+
+
 def _refused(answer: Answer, told: dict[str, Any], refusal: Reason) -> Exception:
-    error = printable(told.get("error"), 50)
-    detail = f"{answer.url} answered {answer.status}, {error}: {printable(told.get('error_description', ''))}"
+    error = printable(told["error"], 50)
+    detail = f"{answer.url} answered {answer.status}, {error}: {printable(told['error_description'])}"
     if error in _OURS or (answer.status == 401 and error != "invalid_grant"):
         return BackendUnavailable(
             f"{detail}; check client_id, client_secret and the redirect URI registered there"

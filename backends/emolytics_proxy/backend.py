@@ -18,6 +18,8 @@ class ProxyBackend:
     def __init__(self, settings: ProxySettings, context: Context) -> None:
         self.name = context.name
         self._settings = settings
+        self.issuer = f"proxy:{self.name}"
+        self.subject_source = "the name in a header"
 
     def authenticate_request(self, headers: Mapping[str, str], remote_addr: str) -> Outcome | None:
         said = headers.get(self._settings.user_header)
@@ -41,7 +43,7 @@ class ProxyBackend:
         name = prepare(said)
         return Authenticated(
             Identity(
-                issuer=f"proxy:{self.name}",
+                issuer=self.issuer,
                 subject=canonical(said)[:255],
                 username=name,
                 display_name=self._value(headers, self._settings.name_header)[:256],

@@ -1,7 +1,7 @@
 """Take the pictures of the README anew: `.venv/bin/python -m docs.images.make`, with Debian's chromium and fonts-inter.
 
-The pages are those of a real portal with two people's worth of sessions. The font stands for the system fonts
-that people's own machines have.
+The pages are those of the demo's portal (examples/demo.py). The font stands for the system fonts that people's own
+machines have.
 """
 
 import os
@@ -11,9 +11,9 @@ from typing import Any
 
 from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
+from examples.demo import servers
 from tests.browser.person import PASSWORD, signed_in
 from tests.browser.portal_process import PortalProcess
-from tests.upstreams.oidc_provider import OidcProvider
 from tests.upstreams.process import find_program
 
 HERE = Path(__file__).parent
@@ -27,34 +27,6 @@ _FONTS = """<?xml version="1.0"?>
   <include>/etc/fonts/fonts.conf</include>
   <match><edit name="family" mode="assign" binding="strong"><string>Inter</string></edit></match>
 </fontconfig>
-"""
-
-
-_SETTINGS = """
-[emolytics]
-title = "Acme"
-public_url = "http://127.0.0.1:8000"
-database = "sqlite:///emolytics.db"
-secret_key = {{ file = "secret_key" }}
-
-[emolytics.roles]
-admin = ["local:admins"]
-
-[backends.local]
-type = "local"
-
-[backends.sso]
-type = "oauth"
-label = "Acme SSO"
-issuer = "{issuer}"
-client_id = "basic"
-client_secret = "not used for a picture"
-
-[backends.github]
-type = "oauth"
-preset = "github"
-client_id = "picture"
-client_secret = "not used for a picture"
 """
 
 
@@ -78,11 +50,8 @@ def main() -> None:
     with tempfile.NamedTemporaryFile("w", suffix=".conf") as fonts:
         fonts.write(_FONTS)
         fonts.flush()
-        with (
-            OidcProvider() as provider,
-            PortalProcess(_SETTINGS.format(issuer=provider.issuer)) as portal,
-            sync_playwright() as playwright,
-        ):
+        portal = PortalProcess()
+        with servers(portal.url) as portal.settings, portal, sync_playwright() as playwright:
             about = {"display_name": "Ada Lovelace", "email": "ada@example.com"}
             portal.add_user("ada", PASSWORD, groups=("admins",), **about)
             browser = playwright.chromium.launch(

@@ -32,6 +32,7 @@ _COMMANDS = {
     "explain": "Walk a sign-in through one backend, step by step.",
     "user": "The accounts.",
     "session": "Signed-in sessions.",
+    "throttle": "Password checks that are counted, and limits that are reached.",
     "token": "API tokens.",
     "audit": "The audit trail.",
     "db": "Schema migrations.",

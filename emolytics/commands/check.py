@@ -7,7 +7,7 @@ import click
 from emolytics import migrations
 from emolytics.backend import Diagnoses, Finding
 from emolytics.commands import Failure
-from emolytics.commands.opened import opened_as_it_is, print_table
+from emolytics.commands.opened import opened_as_it_is, print_table, printable
 from emolytics.core import Core
 from emolytics.errors import EmolyticsError, StoreUnavailable
 from emolytics.health import check_all
@@ -26,7 +26,7 @@ def command(ctx: click.Context, backend: str | None, as_json: bool) -> None:
         print_table([_as_dict(finding) for finding in findings], as_json=True)
     else:
         for finding in findings:
-            click.echo(f"{'ok    ' if finding.ok else 'FAILED'}  {finding.step}: {finding.detail}")
+            click.echo(printable(f"{'ok    ' if finding.ok else 'FAILED'}  {finding.step}: {finding.detail}"))
             if finding.remedy and not finding.ok:
                 click.echo(f"        {finding.remedy}")
     if not all(finding.ok for finding in findings):

@@ -3,8 +3,7 @@
 import click
 
 from emolytics import migrations
-from emolytics.commands.opened import settings_of
-from emolytics.database import Database
+from emolytics.commands.opened import database_of
 from emolytics.schema import REVISION
 
 
@@ -17,7 +16,7 @@ def command() -> None:
 @click.pass_context
 def upgrade(ctx: click.Context) -> None:
     """Bring the database to this version's schema; `run` does so by itself."""
-    database = Database(settings_of(ctx).database.get_secret_value())
+    database = database_of(ctx)
     changed = migrations.upgrade(database)
     click.echo(f"Upgraded to {REVISION}." if changed else f"Already at {REVISION}.")
 
@@ -26,5 +25,5 @@ def upgrade(ctx: click.Context) -> None:
 @click.pass_context
 def current(ctx: click.Context) -> None:
     """The revision that the database is at."""
-    database = Database(settings_of(ctx).database.get_secret_value())
+    database = database_of(ctx)
     click.echo(f"{migrations.current(database) or 'empty'} (this version: {REVISION})")

@@ -12,6 +12,7 @@ import click
 from emolytics import migrations
 from emolytics.commands import Failure
 from emolytics.core import Core
+from emolytics.database import Database
 from emolytics.settings import Settings, load_settings
 
 
@@ -19,6 +20,12 @@ def settings_of(ctx: click.Context) -> Settings:
     """The settings. Raises `SettingsError`."""
     host = _host_core(ctx)
     return host.settings if host else load_settings(_file(ctx))
+
+
+def database_of(ctx: click.Context) -> Database:
+    """The database alone, for commands that ask no backend. Raises `SettingsError`."""
+    host = _host_core(ctx)
+    return host.database if host else Database(settings_of(ctx).database.get_secret_value())
 
 
 @contextmanager
@@ -42,6 +49,13 @@ def opened_as_it_is(ctx: click.Context) -> Iterator[Core]:
         yield core
     finally:
         core.close()
+
+
+def public_address(ctx: click.Context, core: Core, path: str) -> str:
+    """The address that people know a page by, from `public_url`; a host application may have it under a prefix."""
+    host = _host_app(ctx)
+    login: str = host.url_map.bind("").build("emolytics.login") if host else "/login"
+    return core.settings.public_url.rstrip("/") + login.removesuffix("/login") + path
 
 
 def plain_text(longest: int) -> Callable[[click.Context, click.Parameter, Any], Any]:
@@ -105,8 +119,12 @@ def _text(value: Any) -> str:
         return ", ".join(map(_text, value)) or "-"
     if value is None or value == "":
         return "-"
-    # A name from outside must not move the cursor or forge a line of its own.
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in str(value))
+    return printable(str(value))
+
+
+def printable(text: str) -> str:
+    """The text for a terminal: what comes from outside must not move the cursor or forge a line of its own."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
 def _file(ctx: click.Context) -> Path:
@@ -115,7 +133,14 @@ def _file(ctx: click.Context) -> Path:
 
 
 def _host_core(ctx: click.Context) -> Core | None:
-    """The core of the application that `flask` loads, when it was `flask emolytics` that was called."""
+    """The core of that application."""
+    host = _host_app(ctx)
+    core: Core | None = host.extensions["emolytics"] if host else None
+    return core
+
+
+def _host_app(ctx: click.Context) -> Any:
+    """The application that `flask` loads, when it was `flask emolytics` that was called; None otherwise."""
     from flask import current_app, has_app_context
     from flask.cli import ScriptInfo
 
@@ -123,7 +148,6 @@ def _host_core(ctx: click.Context) -> Core | None:
         return None
     info = ctx.find_object(ScriptInfo)
     app = current_app if has_app_context() else info.load_app() if info else None
-    host: Core | None = app.extensions.get("emolytics") if app else None
-    if host is None:
+    if app is None or "emolytics" not in app.extensions:
         raise Failure("this application does not use Emolytics", "Call Emolytics(app) in it.", 2)
-    return host
+    return app

@@ -90,6 +90,8 @@ class _Server(BaseApplication):
             "graceful_timeout": _GRACE_SECONDS,
             "loglevel": "warning",
             "logger_class": _Log,
+            # A provider's answer comes in the address: gunicorn's most, half of which its default would cut off.
+            "limit_request_line": 8190,
             # A socket in somebody's home by which the server could be told things; `run` is told by signals.
             "control_socket_disable": True,
             "proc_name": "emolytics",

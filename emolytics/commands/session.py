@@ -27,11 +27,17 @@ def list_(ctx: click.Context, user: str | None, as_json: bool) -> None:
 
 
 @command.command()
-@click.argument("user")
+@click.argument("user", required=False)
 @click.argument("session", type=click.IntRange(1, 2**63 - 1), required=False)
+@click.option("--backend", metavar="NAME", help="End every session that this backend vouched for.")
 @click.pass_context
-def revoke(ctx: click.Context, user: str, session: int | None) -> None:
-    """End one session of a user, or all of them; it takes effect on the next request."""
+def revoke(ctx: click.Context, user: str | None, session: int | None, backend: str | None) -> None:
+    """End one session of a user, all of them, or all of a backend; it takes effect on the next request."""
+    if backend is not None:
+        _revoke_of_backend(ctx, backend, user, session)
+        return
+    if user is None:
+        raise click.UsageError("Name a user, or a backend with --backend.")
     with opened(ctx) as core:
         row = find_user(core, user)
         with core.database.transaction() as connection:
@@ -42,6 +48,27 @@ def revoke(ctx: click.Context, user: str, session: int | None) -> None:
             record = Record(Event.SESSION_REVOKED, username=row.username, user_id=row.id, detail=detail)
             core.audit.within(connection, record)
     click.echo(f"Ended {ended} session{'' if ended == 1 else 's'} of {user}.")
+
+
+def _revoke_of_backend(ctx: click.Context, backend: str, user: str | None, session: int | None) -> None:
+    if session is not None:
+        raise click.UsageError("A session is ended by its number alone: leave out --backend.")
+    with opened(ctx) as core:
+        row = find_user(core, user) if user else None
+        with core.database.transaction() as connection:
+            ended = core.sessions.end_of_backend(connection, backend, row.id if row else None)
+            if not ended and backend not in core.backends:
+                raise Failure(f"there is no backend named {backend}", "See `emolytics session list`.")
+            record = Record(
+                Event.SESSION_REVOKED,
+                username=row.username if row else "",
+                backend=backend,
+                user_id=row.id if row else None,
+                detail={"sessions": str(ended)},
+            )
+            core.audit.within(connection, record)
+    whose = f" of {user}" if user else ""
+    click.echo(f"Ended {ended} session{'' if ended == 1 else 's'}{whose} by {backend}.")
 
 
 def _as_dict(row: Any) -> dict[str, Any]:

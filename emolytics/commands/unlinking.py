@@ -1,5 +1,6 @@
 """`emolytics user unlink`: take an identity away from a user."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -54,3 +55,14 @@ def _why(way: Way, name: str, yes: bool) -> tuple[str, str]:
             "Switch that backend on, with the same issuer, and do it again.",
         )
     return f"{name} could not sign in any more", "Say --yes if that is meant."
+
+
+def way_as_dict(way: Way) -> dict[str, Any]:
+    """An identity as programs are told of it."""
+    told = ("id", "backend", "username", "issuer", "subject", "email", "email_verified")
+    return {name: getattr(way.row, name) for name in told} | {"works": way.works}
+
+
+def way_in_words(way: Mapping[str, Any]) -> str:
+    """The same on a line, its number first."""
+    return f"{way['id']}: {way['backend']}: {way['username']} ({way['issuer']} {way['subject']})"

@@ -1,7 +1,6 @@
 """`emolytics user …`: the accounts."""
 
 import json
-import sys
 from typing import Any
 
 import click
@@ -12,17 +11,29 @@ from emolytics.audit import Event, Record
 from emolytics.backend import KeepsAccounts
 from emolytics.commands import Failure
 from emolytics.commands.opened import find_user, opened, plain_text, print_table
-from emolytics.commands.unlinking import unlink
+from emolytics.commands.passwords import (
+    check_options,
+    demand_change,
+    hash_stdin,
+    hours,
+    link,
+    must_change,
+    nobodys_password,
+    password_stdin,
+    print_link,
+    read_password,
+    require_public_url,
+    taking_hashes,
+)
+from emolytics.commands.unlinking import unlink, way_as_dict, way_in_words
 from emolytics.core import Core
 from emolytics.identity import Identity
-from emolytics.linking import Way
+from emolytics.newcomers import in_words
+from emolytics.password_links import forget
 from emolytics.times import iso
 from emolytics.users import Users
 
 as_json = click.option("--json", "as_json", is_flag=True, help="An array of objects.")
-password_stdin = click.option(
-    "--password-stdin", is_flag=True, help="Read the password from standard input instead of asking."
-)
 
 
 @click.group(name="user")
@@ -45,6 +56,10 @@ def command() -> None:
     help="Put into a local group; may be given again.",
 )
 @password_stdin
+@hash_stdin
+@must_change
+@link
+@hours
 @click.pass_context
 def add(
     ctx: click.Context,
@@ -55,19 +70,36 @@ def add(
     granted: tuple[str, ...],
     groups: tuple[str, ...],
     password_stdin: bool,
+    hash_stdin: bool,
+    must_change: bool,
+    link: bool,
+    hours: int,
 ) -> None:
     """Create a local account."""
     if email_verified and not email:
         raise click.UsageError("--email-verified says of --email that it is right: give both.")
+    check_options(link, password_stdin, must_change, hash_stdin)
     with opened(ctx) as core:
+        if link:
+            require_public_url(core)
         roles.check(granted)
         backend, store = account_store(core)
         wanted = Identity("", "", name, display_name, email, email_verified, tuple(sorted(set(groups))))
         if core.users.find(name) is not None:
             raise Failure(f"there is a user named {name} already", "Choose another name.")
-        password = read_password(password_stdin)
-        added = store.add_account(wanted, password, lambda made: enrol(core, backend, made, granted))
-    click.echo(f"Added {added.username}.")
+        password = nobodys_password() if link else read_password(password_stdin or hash_stdin)
+
+        def settle(made: Identity) -> None:
+            enrol(core, backend, made, granted)
+            if must_change:
+                demand_change(store, made.subject)
+
+        put = taking_hashes(store).add_hashed if hash_stdin else store.add_account
+        added = put(wanted, password, settle)
+        if link:
+            row = find_user(core, added.username)
+            print_link(ctx, core, row, _local_identity(core, row.id, added.username)[1], hours)
+    click.echo(f"Added {added.username}.", err=link)
 
 
 @command.command()
@@ -78,17 +110,16 @@ def show(ctx: click.Context, name: str, as_json: bool) -> None:
     """Everything known of one user."""
     with opened(ctx) as core:
         row = find_user(core, name)
-        ways = [_way(each) for each in core.linking.ways(row.id)]
+        ways = [way_as_dict(each) for each in core.linking.ways(row.id)]
         fields = _as_dict(row) | {
             "identities": ways,
             "sessions": len(core.sessions.list_for(row.id)),
+            "name_taken": [in_words(told) for told in core.audit.about(row.id, Event.NAME_TAKEN)],
         }
     if as_json:
         click.echo(json.dumps([fields], ensure_ascii=False, indent=2))
         return
-    fields["identities"] = [
-        f"{one['id']}: {one['backend']}: {one['username']} ({one['issuer']} {one['subject']})" for one in ways
-    ]
+    fields["identities"] = [way_in_words(each) for each in ways]
     print_table(
         [{"field": key.replace("_", " "), "value": value} for key, value in fields.items()], as_json=False
     )
@@ -124,20 +155,33 @@ def enable(ctx: click.Context, name: str) -> None:
 @command.command()
 @click.argument("name")
 @password_stdin
+@must_change
+@link
+@hours
 @click.pass_context
-def passwd(ctx: click.Context, name: str, password_stdin: bool) -> None:
-    """Set a local account's password, and end all of its sessions."""
+def passwd(
+    ctx: click.Context, name: str, password_stdin: bool, must_change: bool, link: bool, hours: int
+) -> None:
+    """Set a local account's password, and end all of its sessions; or print a link by which its owner does."""
+    check_options(link, password_stdin, must_change)
     with opened(ctx) as core:
         row = find_user(core, name)
-        store, subject = _local_identity(core, row.id, name)
+        store, identity = _local_identity(core, row.id, name)
+        if link:
+            require_public_url(core)
+            print_link(ctx, core, row, identity, hours)
+            return
 
         def tell() -> None:
             with core.database.transaction() as connection:
+                if must_change:
+                    demand_change(store, identity.subject)
+                forget(connection, identity.issuer, identity.subject)
                 core.sessions.end(connection, row.id)
                 record = Record(Event.PASSWORD_CHANGED, username=row.username, user_id=row.id)
                 core.audit.within(connection, record)
 
-        store.set_password(subject, read_password(password_stdin), tell)
+        store.set_password(identity.subject, read_password(password_stdin), tell)
     click.echo(f"The password of {name} is set, and all sessions have ended.")
 
 
@@ -206,25 +250,6 @@ def enrol(core: Core, backend: str, identity: Identity, granted: tuple[str, ...]
     core.database.run(make)
 
 
-def read_password(from_stdin: bool) -> str:
-    """Asked for, or one line of standard input; never an argument, which other users of the machine can see."""
-    if not from_stdin:
-        return _ask_for_password()
-    try:
-        # Decoded here: in some locales Python would let half characters through.
-        return sys.stdin.buffer.readline().decode().rstrip("\r\n")
-    except UnicodeDecodeError:
-        raise Failure("the password is not UTF-8 text", "Send it in UTF-8.") from None
-
-
-def _ask_for_password() -> str:
-    if not sys.stdin.isatty():
-        remedy = "Send it on standard input and say --password-stdin."
-        raise Failure("there is no terminal to ask for the password at", remedy, 2)
-    password: str = click.prompt("Password", hide_input=True, confirmation_prompt=True)
-    return password
-
-
 def _set_disabled(ctx: click.Context, name: str, disabled: bool) -> None:
     with opened(ctx) as core:
         row = find_user(core, name)
@@ -236,11 +261,11 @@ def _set_disabled(ctx: click.Context, name: str, disabled: bool) -> None:
             core.audit.within(connection, Record(event, username=row.username, user_id=row.id))
 
 
-def _local_identity(core: Core, user_id: int, name: str) -> tuple[KeepsAccounts, str]:
+def _local_identity(core: Core, user_id: int, name: str) -> tuple[KeepsAccounts, Any]:
     for identity in core.users.identities_of(user_id):
         store = _store_of(core, identity)
         if store is not None:
-            return store, identity.subject
+            return store, identity
     raise Failure(f"{name} has no password here", "Change it where it is kept.")
 
 
@@ -259,11 +284,6 @@ def _store_of(core: Core, identity: Any) -> KeepsAccounts | None:
             "Switch that backend on, with the same issuer, and do it again.",
         )
     return None
-
-
-def _way(way: Way) -> dict[str, Any]:
-    told = ("id", "backend", "username", "issuer", "subject", "email", "email_verified")
-    return {name: getattr(way.row, name) for name in told} | {"works": way.works}
 
 
 def _as_dict(row: Any) -> dict[str, Any]:

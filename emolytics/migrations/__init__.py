@@ -90,7 +90,11 @@ def _alone(connection: Connection) -> Iterator[None]:
 
 def _create_file(database: Database) -> None:
     url = database.url
-    if url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
+    if (
+        url.get_backend_name() != "sqlite"
+        or not url.database
+        or url.database.startswith((":memory:", "file:"))
+    ):
         return
     path = Path(url.database)
     try:

@@ -1,6 +1,6 @@
-"""The conformance suite: what a backend must hold to, as tests that its own tests subclass.
+"""The conformance suite: what a backend must hold to, as tests that its own tests subclass. For hosts, `sign_in`.
 
-Needs pytest, which Emolytics itself does not. See docs/writing-a-backend.md.
+Needs pytest, which Emolytics itself does not. See docs/writing-a-backend.md and docs/host-applications.md.
 """
 
 from pathlib import Path
@@ -16,6 +16,7 @@ from emolytics.testing.password import PasswordSuite  # noqa: E402
 from emolytics.testing.redirect import RedirectSuite  # noqa: E402
 from emolytics.testing.request import RequestSuite  # noqa: E402
 from emolytics.testing.revalidation import RevalidationSuite  # noqa: E402
+from emolytics.testing.signing_in import sign_in  # noqa: E402
 from emolytics.testing.upstream import (  # noqa: E402
     PasswordUpstream,
     Person,
@@ -46,4 +47,5 @@ __all__ = [
     "expect_denied",
     "expect_unavailable",
     "new_person",
+    "sign_in",
 ]

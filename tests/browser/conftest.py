@@ -81,3 +81,25 @@ def new_browser(chromium: Browser, portal: PortalProcess) -> Iterator[Callable[.
 def page(new_browser: Callable[..., BrowserContext]) -> Page:
     """A page of a browser without a past."""
     return new_browser().new_page()
+
+
+@pytest.fixture
+def new_traveller(chromium: Browser, portal: PortalProcess) -> Iterator[Callable[[], BrowserContext]]:
+    """Makes browsers without a past that leave the portal and come back.
+
+    What blocks a page of ours is an error; what a provider's page lacks is not.
+    """
+    contexts: list[BrowserContext] = []
+    said: list[str] = []
+
+    def new() -> BrowserContext:
+        context = chromium.new_context(base_url=portal.url)
+        context.set_default_timeout(10_000)
+        context.on("console", lambda message: said.append(message.text))
+        contexts.append(context)
+        return context
+
+    yield new
+    for context in contexts:
+        context.close()
+    assert [text for text in said if "Content Security Policy" in text] == []

@@ -1,8 +1,11 @@
 """What a person does at the pages: finds things by what they say, types and clicks."""
 
 import re
+from typing import Any
 
 from playwright.sync_api import Page, expect
+
+from tests.upstreams import oidc_provider
 
 PASSWORD = "quiet-harbour-lantern-47"
 
@@ -35,3 +38,19 @@ def expect_sign_in_page(page: Page, *, next_: str | None = None) -> None:
         re.compile(rf"/login\?next={re.escape(next_)}(#|$)" if next_ else r"/login(\?|$)")
     )
     expect(page.get_by_role("heading", level=1)).to_have_text("Sign in")
+
+
+def sign_in_at_provider(page: Page, login: str) -> None:
+    """Fill in the page of npm's oidc-provider, and allow what it asks."""
+    page.get_by_label("Login").fill(login)
+    page.get_by_label("Password").fill(oidc_provider.PASSWORD)
+    page.get_by_role("button", name="Continue").click()
+    consent = page.get_by_role("button", name="Allow")
+    if consent.count():
+        consent.click()
+
+
+def who(page: Page) -> dict[str, Any] | None:
+    """What `/me` says to this browser."""
+    response = page.context.request.get("/me")
+    return dict(response.json()) if response.ok else None

@@ -88,6 +88,47 @@ def test_axe_finds_nothing_on_any_page(page: Page) -> None:
     assert found == {}
 
 
+def test_the_page_for_a_new_password_is_as_good_as_the_others(page: Page, portal: PortalProcess) -> None:
+    require_npm_packages()
+    name = "c" * 64
+    portal.add_user(name, PASSWORD, display_name=LONG)
+    portal.demand_change(name)
+
+    def states() -> Iterator[str]:
+        page.goto("/login")
+        sign_in(page, name)
+        expect(page.get_by_role("alert")).to_contain_text("must be changed")
+        yield "new password"
+        page.get_by_label("New password", exact=True).fill("password1234")
+        page.get_by_role("button", name="Set password").click()
+        expect(page.get_by_label("New password", exact=True)).to_be_focused()
+        yield "new password, refused"
+
+    wrong = {
+        f"{state}, {shown}": (broken, wide)
+        for state in states()
+        for shown in in_every_size_and_scheme(page)
+        for broken in [axe.violations(page)]
+        for wide in [page.evaluate("document.documentElement.scrollWidth > innerWidth")]
+        if broken or wide
+    }
+
+    assert wrong == {}
+
+
+def test_who_must_change_the_password_does_so_and_is_in(page: Page, portal: PortalProcess) -> None:
+    portal.add_user("changing", PASSWORD)
+    portal.demand_change("changing")
+    page.goto("/login")
+    sign_in(page, "changing")
+
+    page.get_by_label("New password", exact=True).fill("seven-clouds-over-the-ferry")
+    page.get_by_role("button", name="Set password").click()
+
+    expect(page.get_by_role("status")).to_have_text("Your password is set. Please sign in with it.")
+    signed_in(page, "changing", "seven-clouds-over-the-ferry")
+
+
 def test_the_schemes_differ(page: Page) -> None:
     page.goto("/login")
     grounds = set()

@@ -1,14 +1,14 @@
 """A real Chromium presses the buttons: a real OpenID provider and one in GitHub's shape, beside the form."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Page, Response, expect
 
-from tests.browser.person import PASSWORD
+from tests.browser.person import PASSWORD, sign_in_at_provider, who
 from tests.browser.portal_process import PortalProcess
-from tests.upstreams import oidc_provider
 from tests.upstreams.fixtures import require_npm_packages
 from tests.upstreams.github_shaped import GithubShaped
 from tests.upstreams.oidc_provider import OidcProvider
@@ -47,6 +47,8 @@ token_url = "{github.url}/login/oauth/access_token"
 userinfo_url = "{github.url}/user"
 """
 
+TOLD = ("backend", "subject", "username", "display_name", "email", "groups", "roles")
+
 
 class PortalWithProviders(PortalProcess):
     """The portal, told of the providers."""
@@ -83,50 +85,31 @@ def portal(provider: OidcProvider) -> Iterator[PortalProcess]:
 
 
 @pytest.fixture
-def new_browser(chromium: Browser, portal: PortalProcess) -> Iterator[Callable[[], BrowserContext]]:
-    """Browsers without a past; what blocks a page of ours is an error, what the provider's page lacks is not."""
-    contexts: list[BrowserContext] = []
-    blocked: list[str] = []
-
-    def new() -> BrowserContext:
-        context = chromium.new_context(base_url=portal.url)
-        context.set_default_timeout(10_000)
-        context.on("console", lambda message: blocked.append(message.text))
-        contexts.append(context)
-        return context
-
-    yield new
-    for context in contexts:
-        context.close()
-    assert [text for text in blocked if "Content Security Policy" in text] == []
+def page(new_traveller: Callable[[], BrowserContext]) -> Page:
+    return new_traveller().new_page()
 
 
-@pytest.fixture
-def page(new_browser: Callable[[], BrowserContext]) -> Page:
-    return new_browser().new_page()
+def test_the_buttons_stand_beside_the_form_in_declared_order_with_names_and_icons(page: Page) -> None:
+    answers: dict[str, Response] = {}
+    page.on("response", lambda response: answers.update({response.url: response}))
 
-
-def sign_in_at_provider(page: Page, login: str) -> None:
-    page.get_by_label("Login").fill(login)
-    page.get_by_label("Password").fill(oidc_provider.PASSWORD)
-    page.get_by_role("button", name="Continue").click()
-    consent = page.get_by_role("button", name="Allow")
-    if consent.count():
-        consent.click()
-
-
-def who(page: Page) -> dict[str, object] | None:
-    response = page.context.request.get("/me")
-    return dict(response.json()) if response.ok else None
-
-
-def test_the_buttons_stand_beside_the_form_in_declared_order(page: Page) -> None:
     page.goto("/login")
 
-    names = page.locator(".provider-label").all_inner_texts()
-
-    assert names == ["Sign in with Acme SSO", "Sign in with GitHub"]
+    buttons = page.locator(".providers button")
+    expect(buttons).to_have_count(2)
     expect(page.get_by_label("User name")).to_be_visible()
+    for button, name, icon in zip(
+        buttons.all(), ("Acme SSO", "GitHub"), ("openid.svg", "github.svg"), strict=True
+    ):
+        expect(button).to_have_accessible_name(f"Sign in with {name}")
+        image = button.get_by_role("presentation")
+        address = image.evaluate("image => image.src")
+        assert address.endswith(f"/icons/{icon}")
+        assert (answers[address].status, answers[address].header_value("content-type")) == (
+            200,
+            "image/svg+xml; charset=utf-8",
+        )
+        assert image.evaluate("image => image.complete && image.naturalWidth > 0")
 
 
 def test_a_person_comes_back_from_the_provider_to_where_they_were_going(page: Page) -> None:
@@ -140,6 +123,20 @@ def test_a_person_comes_back_from_the_provider_to_where_they_were_going(page: Pa
     assert (known["subject"], known["backend"], known["roles"]) == ("sub-alice", "sso", ["developer"])
 
 
+def test_forms_lead_to_these_providers_alone(
+    page: Page, portal: PortalProcess, provider: OidcProvider
+) -> None:
+    page.goto("/login")
+    page.get_by_role("button", name="Sign in with Acme SSO").click()  # by now its metadata are known
+
+    told = page.context.request.get("/login").headers["content-security-policy"]
+
+    targets = told.partition("form-action ")[2].split(" ")
+    github = next(each for each in targets if each not in ("'self'", portal.url, provider.issuer))
+    assert sorted(targets) == sorted(["'self'", portal.url, provider.issuer, github])
+    assert github.startswith("http://127.0.0.1:")
+
+
 def test_somebody_who_cancels_there_finds_a_way_on(page: Page) -> None:
     page.goto("/login")
     page.get_by_role("button", name="Sign in with Acme SSO").click()
@@ -151,29 +148,68 @@ def test_somebody_who_cancels_there_finds_a_way_on(page: Page) -> None:
     assert who(page) is None
 
 
-def test_back_and_reload_after_a_sign_in_are_no_loop(page: Page) -> None:
+def answers_in(page: Page) -> list[str]:
+    """The addresses by which a provider sends this page's browser back to us, as they come."""
+    seen: list[str] = []
+    page.on("request", lambda request: seen.append(request.url) if "/callback?" in request.url else None)
+    return seen
+
+
+def test_after_a_sign_in_back_and_the_answer_opened_again_are_no_loop(page: Page) -> None:
+    seen = answers_in(page)
     page.goto("/login")
     page.get_by_role("button", name="Sign in with Acme SSO").click()
     sign_in_at_provider(page, "alice")
     expect(page.get_by_role("heading", name="Welcome")).to_be_visible()
+    known = who(page)
 
-    page.go_back()
-    page.goto("/")
+    page.go_back(wait_until="commit")  # to the provider's page, which is over
+    page.go_back(wait_until="commit")  # to ours
+    expect(page.get_by_role("heading", name="Welcome")).to_be_visible()
+    page.goto(seen[0])
+    expect(page.get_by_role("heading", name="Sign-in not finished")).to_be_visible()
+    page.reload()
+    expect(page.get_by_role("heading", name="Sign-in not finished")).to_be_visible()
+    page.get_by_role("link", name="Go to the start page").click()
 
     expect(page.get_by_role("heading", name="Welcome")).to_be_visible()
+    assert known
+    assert who(page) == known
 
 
-def test_sign_out_goes_by_the_provider_and_comes_back(page: Page) -> None:
+def test_after_cancelling_reload_and_back_lead_on(page: Page) -> None:
+    page.goto("/login?next=/account")
+    page.get_by_role("button", name="Sign in with Acme SSO").click()
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.get_by_role("heading", name="Not allowed")).to_be_visible()
+
+    page.reload()
+    expect(page.get_by_role("heading", name="Sign-in not finished")).to_be_visible()
+    expect(page.get_by_role("link", name="Go to the sign-in page")).to_be_visible()
+    page.go_back(wait_until="commit")  # to the provider's page, which is over
+    page.go_back(wait_until="commit")  # to ours
+    page.get_by_role("button", name="Sign in with Acme SSO").click()
+    sign_in_at_provider(page, "alice")
+
+    expect(page.get_by_role("heading", name="Your account")).to_be_visible()
+
+
+def test_c062_sign_out_goes_by_the_provider_and_comes_back(
+    page: Page, portal: PortalProcess, provider: OidcProvider
+) -> None:
     page.goto("/login")
     page.get_by_role("button", name="Sign in with Acme SSO").click()
     sign_in_at_provider(page, "bob")
     page.goto("/")
 
     page.get_by_role("button", name="Sign out").click()
-    page.wait_for_load_state()
+    page.wait_for_url(f"{provider.issuer}/**")
+    assert who(page) is None  # whatever happens there
+    page.get_by_role("button", name="Sign out").click()  # the provider's own question
 
+    expect(page.get_by_role("status")).to_have_text("You are signed out.")
+    expect(page).to_have_url(re.compile(r"/login\?signed_out=1$"))
     assert who(page) is None
-    assert "localhost" in page.url or "/login" in page.url
 
 
 def test_a_github_shaped_provider_signs_in_with_orgs_and_teams(page: Page) -> None:
@@ -184,16 +220,25 @@ def test_a_github_shaped_provider_signs_in_with_orgs_and_teams(page: Page) -> No
     expect(page.get_by_role("heading", name="Your account")).to_be_visible()
     known = who(page)
     assert known
-    assert (known["backend"], known["roles"]) == ("github", ["developer"])
+    told = {name: known[name] for name in TOLD}
+    assert told == {
+        "backend": "github",
+        "subject": "583231",
+        "username": "ada@github",  # another person than the local ada (X061)
+        "display_name": "Ada",
+        "email": "ada@example.com",
+        "groups": ["acme", "acme/platform"],
+        "roles": ["developer"],
+    }
 
 
 def test_one_name_at_three_backends_is_three_people(
-    new_browser: Callable[[], BrowserContext], portal: PortalProcess, provider: OidcProvider
+    new_traveller: Callable[[], BrowserContext], portal: PortalProcess, provider: OidcProvider
 ) -> None:
     provider.add("ada", preferred_username="ada")
     ids = set()
     for way in ("form", "Acme SSO", "GitHub"):
-        page = new_browser().new_page()
+        page = new_traveller().new_page()
         page.goto("/login")
         if way == "form":
             page.get_by_label("User name").fill("ada")

@@ -1,5 +1,6 @@
 """What a person sees of signing in and out, in a real browser, at the portal as `emolytics run` serves it."""
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -217,3 +218,35 @@ def test_an_error_page_leads_on(page: Page) -> None:
     page.get_by_role("link", name="Go to the start page").click()
 
     expect(page).to_have_url("/")
+
+
+def test_how_strong_a_new_password_is_can_be_read_and_heard_while_it_is_typed(page: Page) -> None:
+    signed_in(page, "ada").goto("/account")
+    words, meter = page.locator(".strength"), page.locator("meter")
+    expect(words).to_have_attribute("aria-live", "polite")
+    expect(words).to_have_text("")
+    expect(meter).to_be_hidden()
+
+    for typed, said, degree in (
+        ("abc", "3 of at least 12 characters.", 1),
+        ("aaaaaaaaaaaaaaa", "Easy to guess. Add a word or two that do not belong together.", 2),
+        ("ada-ada-ada-ada", "Easy to guess. Add a word or two that do not belong together.", 2),
+        ("magpie-orbit", "Fair.", 3),
+        ("magpie orbit under seven clouds", "Strong.", 4),
+    ):
+        page.get_by_label("New password").fill(typed)
+        expect(words).to_have_text(said)
+        expect(meter).to_have_js_property("value", degree)
+    page.get_by_label("New password").fill("")
+    expect(words).to_have_text("")
+    expect(meter).to_be_hidden()
+
+
+def test_without_a_script_the_rules_of_a_password_are_there_to_read(new_browser: NewBrowser) -> None:
+    page = signed_in(new_browser(java_script_enabled=False).new_page(), "ada")
+    page.goto("/account")
+
+    expect(page.get_by_label("New password")).to_have_accessible_description(
+        re.compile("At least 12 characters")
+    )
+    assert page.locator("meter").count() == 0

@@ -107,6 +107,7 @@ def account_context(person: Person) -> dict[str, Any]:
         "identities": IDENTITIES,
         "linkable": (*SIGN_INS[1:], Provider("corp", "Corporate directory", page="/account/link/corp")),
         "password_form": Form(),
+        "password_least": 12,
         "password_rules": "At least 12 characters. A few words that do not belong together work well.",
         "password_elsewhere": None,
         "sessions": SESSIONS,
@@ -134,6 +135,14 @@ def pages(person: Person) -> dict[str, tuple[str, dict[str, Any]]]:
         "providers": (),
         "action_url": "/account/link/corp",
         "error": None,
+    }
+    password: dict[str, Any] = {
+        "current_user": nobody,
+        "username": person.username,
+        "action_url": "/password/4kT9",
+        "password_rules": "At least 12 characters. A few unrelated words make a good one.",
+        "error": "",
+        "errors": {},
     }
     refused = Form(
         errors={
@@ -229,6 +238,15 @@ def pages(person: Person) -> dict[str, tuple[str, dict[str, Any]]]:
         ),
         "link": ("link", link | {"form": None, "providers": SIGN_INS[:1]}),
         "link-password": ("link", link | {"form": Form(username=person.username), "error": "That is wrong."}),
+        "password": ("password", password),
+        "password-refused": (
+            "password",
+            password
+            | {
+                "error": "Your password must be changed before you can sign in.",
+                "errors": {"new_password": "Use at least 12 characters; this password has 5."},
+            },
+        ),
         "error": (
             "error",
             {

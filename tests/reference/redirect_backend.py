@@ -63,7 +63,7 @@ class ProviderBackend:
         return self._authenticated(tokens)
 
     def logout_url(self, held: Authenticated, return_to: str) -> str | None:
-        return f"{self._provider.issuer}/logout?{urlencode({'return_to': return_to})}"
+        return f"{self._provider.issuer}/logout?{urlencode({'return_to': return_to, 'state': token_urlsafe(32)})}"
 
     def revalidate(self, held: Authenticated) -> Outcome:
         refresh_token = held.retained.get("refresh_token", "")

@@ -11,7 +11,14 @@ LOGIN, PASSWORD = "alice", "Correct-Horse-9"
 
 
 class Canaille(ServerProcess):
-    """One person, `alice`, in the group `developers`; one client, `emolytics`."""
+    """One person, `alice`, in the group `developers`; one client, `emolytics`.
+
+    The client's sign-in page is `home`, and its backend there is called `backend`.
+    """
+
+    def __init__(self, home: str = "https://login.example.com/login", backend: str = "sso") -> None:
+        super().__init__()
+        self._client = home, f"{home}/{backend}/callback"
 
     @property
     def issuer(self) -> str:
@@ -20,4 +27,5 @@ class Canaille(ServerProcess):
 
     def command(self) -> Sequence[str | Path]:
         # -P: or the modules beside the script would stand in for the packages of the same name.
-        return [sys.executable, "-P", Path(__file__).parent / "canaille_server.py", str(self.port)]
+        program = Path(__file__).parent / "canaille_server.py"
+        return [sys.executable, "-P", program, str(self.port), *self._client]

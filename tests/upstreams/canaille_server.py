@@ -1,4 +1,4 @@
-"""Canaille, served through pytest-iam in a process of its own: `python canaille_server.py PORT`.
+"""Canaille, served through pytest-iam in a process of its own: `python canaille_server.py PORT HOME CALLBACK`.
 
 pytest-iam's fixture would keep Canaille's application context open around all our tests.
 """
@@ -15,8 +15,6 @@ from canaille.backends import Backend
 from joserfc.jwk import RSAKey
 from pytest_iam import Server
 
-HOME = "https://login.example.com/login"
-
 
 def configuration(port: int) -> dict[str, Any]:
     """In memory, without JavaScript, on loopback."""
@@ -32,8 +30,8 @@ def configuration(port: int) -> dict[str, Any]:
     }
 
 
-def fill(backend: Backend) -> None:
-    """One person, one group, one client."""
+def fill(backend: Backend, home: str, callback: str) -> None:
+    """One person, one group, one client, whose sign-in page is `home`."""
     alice = models.User(
         formatted_name="Alice Example",
         family_name="Example",
@@ -46,15 +44,15 @@ def fill(backend: Backend) -> None:
         client_id="emolytics",
         client_name="Emolytics",
         client_secret="canaille-client-secret-canary",
-        redirect_uris=[f"{HOME}/sso/callback"],
-        post_logout_redirect_uris=[HOME],
+        redirect_uris=[callback],
+        post_logout_redirect_uris=[home],
         grant_types=["authorization_code", "refresh_token"],
         response_types=["code"],
         scope=["openid", "profile", "email", "groups"],
         token_endpoint_auth_method="client_secret_basic",
         id_token_signed_response_alg="RS256",
         contacts=[],
-        client_uri=HOME,
+        client_uri=home,
     )
     for thing in (alice, client):
         backend.save(thing)
@@ -64,10 +62,10 @@ def fill(backend: Backend) -> None:
 
 
 def main() -> None:
-    port = int(sys.argv[1])
+    port, home, callback = int(sys.argv[1]), *sys.argv[2:]
     app = create_app(config=configuration(port))
     with app.app_context():
-        fill(Backend.instance)
+        fill(Backend.instance, home, callback)
     Server(app, port, Backend.instance).httpd.serve_forever()
 
 

@@ -48,7 +48,7 @@ class FormBrowser:
         self._opener = urllib.request.build_opener(_StayHere, jar, urllib.request.ProxyHandler({}))
 
     def walk(self, url: str, home: str, answers: Mapping[str, str], press: str = "go") -> str:
-        """Follow `url`; on each page submit the form that has the button `press`, or the first one."""
+        """Follow `url`; on each page submit the form with the button `press`, or that leads there, or the first."""
         data: bytes | None = None
         for _ in range(20):
             if url.startswith(home):
@@ -67,6 +67,11 @@ class FormBrowser:
             url, data = form.action, urlencode(filled).encode()
         raise AssertionError(f"going in circles, last at {url}")
 
+    def get(self, url: str) -> str:
+        """What is there for this browser. `HTTPError` for anything but a page."""
+        with self._opener.open(url, timeout=10) as answer:
+            return str(answer.read().decode())
+
     def _open(self, url: str, data: bytes | None) -> Any:
         try:
             return self._opener.open(url, data, timeout=10)
@@ -77,5 +82,5 @@ class FormBrowser:
     def _form(url: str, page: str, press: str) -> Form | None:
         parser = _Forms(url)
         parser.feed(page)
-        pressed = [form for form in parser.forms if press in form.buttons]
+        pressed = [form for form in parser.forms if press in form.buttons or form.action.endswith(press)]
         return next(iter(pressed or parser.forms), None)

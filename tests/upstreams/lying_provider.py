@@ -140,6 +140,7 @@ class LyingProvider(LoopbackHttp):
         self.basic_only = False
         self.refresh_tokens = False
         self.names_itself = True
+        self.code_length = 0
         self.claims_in_id_token = True
         self.people.clear()
         self.grants.clear()
@@ -169,7 +170,7 @@ class LyingProvider(LoopbackHttp):
     def answer(self, url: str, login: str = "ada") -> dict[str, str]:
         """Sign in as this person at an authorization URL, and return what the browser takes back."""
         query = dict(parse_qsl(urlsplit(url).query, keep_blank_values=True))
-        code = f"code-canary-{secrets.token_hex(16)}"
+        code = f"code-canary-{secrets.token_hex(16)}".ljust(self.code_length, "0")
         self.grants[code] = Grant(
             subject=self.people[login]["sub"],
             redirect_uri=query["redirect_uri"],

@@ -10,6 +10,9 @@ import pytest
 from emolytics.errors import BackendUnavailable
 from emolytics.identity import Authenticated, Denied, Identity, Reason
 from emolytics_ldap import LdapBackend, RevalidatingLdapBackend
+from emolytics_ldap.answers import Result, Search
+from emolytics_ldap.deadline import Deadline
+from emolytics_ldap.servers import Servers
 from tests.backends.ldap.conftest import OpenBackend, samba_table
 from tests.upstreams import people
 from tests.upstreams.relay import Relay
@@ -173,14 +176,47 @@ def test_a_group_may_be_required_by_its_dn(corp: Open, samba: Samba) -> None:
     assert reason(backend, "carol") is Reason.NOT_ALLOWED
 
 
+@pytest.mark.parametrize(("keys", "searches"), [({}, 1), (NESTED, 2)], ids=["direct", "nested"])
+def test_a_warm_sign_in_looks_up_no_names_of_groups(
+    corp: Open, monkeypatch: pytest.MonkeyPatch, keys: dict[str, Any], searches: int
+) -> None:
+    backend, asked = corp(**keys), []
+    first = identity(backend, "alice")
+    plain = Servers.search
+
+    def search(self: Servers, wanted: Search, deadline: Deadline) -> Result:
+        asked.append(wanted)
+        return plain(self, wanted, deadline)
+
+    monkeypatch.setattr(Servers, "search", search)
+
+    assert identity(backend, "alice") == first
+    assert "developers" in first.groups
+    assert len(asked) == searches
+
+
+def test_which_groups_somebody_is_in_is_never_remembered(corp: Open, samba: Samba) -> None:
+    samba.add_person("shifty", "developers")
+    backend = corp()
+    before = identity(backend, "shifty").groups
+
+    samba.set_groups("shifty", "admins")
+    after = identity(backend, "shifty").groups
+    samba.delete("shifty")
+
+    assert {"developers", "admins"} & set(before) == {"developers"}
+    assert {"developers", "admins"} & set(after) == {"admins"}
+
+
+@pytest.mark.parametrize("keys", [{}, NESTED], ids=["direct", "nested"])
 def test_a_renamed_group_keeps_no_old_name_for_long(
-    corp: Open, samba: Samba, monkeypatch: pytest.MonkeyPatch
+    corp: Open, samba: Samba, monkeypatch: pytest.MonkeyPatch, keys: dict[str, Any]
 ) -> None:
     """Names of groups are remembered; their members are not."""
     monkeypatch.setattr("emolytics_ldap.active_directory._NAMES_LAST", 0.0)
     samba.add_person("shifty")
     samba.add_group("before", samba.dn("shifty"))
-    backend = corp(**NESTED)
+    backend = corp(**keys)
     assert "before" in identity(backend, "shifty").groups
 
     samba.modify(samba.group_dn("before"), {"sAMAccountName": [("MODIFY_REPLACE", ["after"])]})

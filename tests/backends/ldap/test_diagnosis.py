@@ -1,6 +1,6 @@
 """`emolytics check` and `emolytics explain`: what was asked, what came back, what mends it; no secrets."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ from tests.backends.ldap.conftest import OpenBackend, StartOpenLDAP, directory_t
 from tests.upstreams.openldap import OpenLDAP
 from tests.upstreams.people import PASSWORD
 from tests.upstreams.process import free_port
+from tests.upstreams.slapd_configuration import POLICIES_BASE
 
 GROUPS: dict[str, Any] = {
     "group_base": OpenLDAP.groups_base,
@@ -68,6 +69,12 @@ def test_a_directory_that_is_well(corp: Open, openldap: OpenLDAP) -> None:
             "user_filter",
         ),
         ({"attributes": {"subject": "employeeNumber"}}, "subject", "employeeNumber", "entryUUID"),
+        (
+            {"password_policy": f"cn=nowhere,{POLICIES_BASE}"},
+            "password_policy",
+            "result 32",
+            "olcPPolicyDefault",
+        ),
         ({**GROUPS, "group_base": "ou=nowhere,dc=example,dc=test"}, "group_base", "result 32", "spelling"),
         (
             {**GROUPS, "group_filter": "(memberNisNetgroup={dn})"},
@@ -88,6 +95,25 @@ def test_what_is_wrong_and_what_mends_it(
     assert detail in first.detail
     assert remedy in first.remedy
     assert "secret" not in repr(findings).lower().replace("bind_password", "")
+
+
+@pytest.fixture
+def aging(openldap: OpenLDAP) -> Iterator[str]:
+    """Somebody whose password the server dates by its default policy."""
+    openldap.add_person("aging")
+    openldap.set_attributes("aging", {"pwdChangedTime": ["20200101000000Z"]})
+    yield "aging"
+    openldap.delete("aging")
+
+
+@pytest.mark.usefixtures("aging")
+def test_a_default_password_policy_that_is_not_known_is_told(corp: Open) -> None:
+    unknown = steps(corp().diagnose())["password_policy"]
+    known = steps(corp(password_policy=f"cn=expire,{POLICIES_BASE}").diagnose())["password_policy"]
+
+    assert "names no policy" in unknown.detail
+    assert "set password_policy" in unknown.detail
+    assert known.detail == f"cn=expire,{POLICIES_BASE}: pwdMaxAge 3600"
 
 
 def test_each_server_is_told_of(corp: Open, openldap: OpenLDAP) -> None:

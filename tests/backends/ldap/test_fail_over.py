@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -260,6 +261,29 @@ def test_a_resolver_that_hangs_is_waited_for_no_longer_than_a_server(
     with within(TIMEOUT + 1), pytest.raises(BackendUnavailable, match="cannot resolve"):
         backend.authenticate("alice", PASSWORD)
     released.set()
+
+
+@pytest.mark.parametrize("starttls", [False, True], ids=["ldaps", "starttls"])
+def test_an_address_that_hangs_in_the_handshake_leaves_time_for_the_next(
+    openldap: OpenLDAP, open_ldap: OpenBackend, monkeypatch: pytest.MonkeyPatch, starttls: bool
+) -> None:
+    """A host with two addresses: the first takes connections and says nothing on them."""
+    port = openldap.port if starttls else openldap.tls_port
+    plain = socket.getaddrinfo
+
+    def resolve(host: str, *more: Any, **keys: Any) -> Any:
+        if host != "localhost":
+            return plain(host, *more, **keys)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (each, port)) for each in ("127.0.0.2", HOST)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    url = f"{'ldap' if starttls else 'ldaps'}://localhost:{port}"
+    backend = open_ldap(**directory_table(openldap, servers=[url], start_tls=starttls))
+
+    with socket.create_server(("127.0.0.2", port)) as silent:
+        with within(TIMEOUT + 1):
+            assert signs_in(backend)
+        silent.accept()[0].close()
 
 
 # Connections

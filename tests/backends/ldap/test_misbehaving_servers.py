@@ -220,6 +220,18 @@ def test_where_starttls_is_promised_and_not_kept_nothing_is_said_in_clear(
     assert server.binds == []
 
 
+def test_where_starttls_quietly_does_nothing_nothing_is_said_in_clear(
+    open_to: Callable[..., LdapBackend], server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ldap3 has ways out of `start_tls` that raise nothing."""
+    monkeypatch.setattr("ldap3.Connection.start_tls", lambda *_, **__: False)
+
+    with pytest.raises(BackendUnavailable, match="no TLS"):
+        open_to(server, start_tls=True).authenticate("alice", "right")
+
+    assert server.binds == []
+
+
 def test_a_plain_server_where_tls_is_expected_gets_nothing(
     open_ldap: OpenBackend, server: ScriptedServer
 ) -> None:
@@ -276,7 +288,7 @@ def test_a_refused_service_account_that_was_mended_serves_direct_binds_again(
     open_to: Callable[..., LdapBackend], server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The person's own bind is none of the service account's tries, and says nothing about that account."""
-    monkeypatch.setattr("emolytics_ldap.servers._REFUSED_PAUSE", 0.2)
+    monkeypatch.setattr("emolytics_ldap.breaker._REFUSED_PAUSE", 0.2)
 
     def refuse_service(request: Request) -> bytes | None:
         if b"cn=portal" in request.body:
@@ -370,3 +382,28 @@ def test_an_entry_without_the_subject_is_a_fault_of_the_setup(
 ) -> None:
     with pytest.raises(BackendMisbehaved, match="objectSid"):
         open_to(server, attributes={"subject": "objectSid"}).authenticate("alice", "right")
+
+
+def test_an_entry_without_a_name_is_nobody_s(
+    open_to: Callable[..., LdapBackend], server: ScriptedServer
+) -> None:
+    found = entry("", uid=[b"alice"], entryUUID=[b"1"])
+    server.script = on(
+        SEARCH, lambda request: message(request.number, found) + message(request.number, done(0x65))
+    )
+
+    with pytest.raises(BackendMisbehaved, match="without a name"):
+        open_to(server).authenticate("alice", "right")
+
+
+@pytest.mark.parametrize("code", [1, 51], ids=["an error", "busy"])
+def test_a_server_s_words_forge_no_line_of_a_log(
+    open_to: Callable[..., LdapBackend], server: ScriptedServer, code: int
+) -> None:
+    words = "sorry\nWARNING all is well\x1b[2J"
+    server.script = on(SEARCH, lambda request: message(request.number, done(0x65, code, words)))
+
+    with pytest.raises(BackendUnavailable, match="sorry") as caught:
+        open_to(server).authenticate("alice", "right")
+
+    assert str(caught.value).isprintable()

@@ -12,6 +12,7 @@ from emolytics.identity import Denied, Reason
 from emolytics.testing.hostile import HOSTILE_NAMES
 from emolytics_ldap import LdapBackend, servers
 from emolytics_ldap.answers import NoAnswer, Result, Search
+from emolytics_ldap.breaker import Purpose
 from emolytics_ldap.directory import Link
 from emolytics_ldap.escaping import DnValue, FilterValue
 from emolytics_ldap.groups import Ask
@@ -150,6 +151,26 @@ def test_a_certificate_that_nobody_looks_at(
         test_tls.test_a_flawed_certificate_gets_no_bind(lambda flaw: server, open_ldap, "expired", starttls)
 
 
+@pytest.mark.parametrize("starttls", [False, True], ids=["ldaps", "starttls"])
+def test_a_certificate_of_whomever(
+    start_openldap: StartOpenLDAP, open_ldap: OpenBackend, monkeypatch: pytest.MonkeyPatch, starttls: bool
+) -> None:
+    """The chain is verified, and the host name is not."""
+
+    def careless(settings: Any) -> ssl.SSLContext:
+        context = ssl.create_default_context(cafile=settings.ca_file)
+        context.check_hostname = False
+        return context
+
+    monkeypatch.setattr(servers, "tls_context", careless)
+    server = start_openldap(flaw="wrong host")
+
+    with caught():
+        test_tls.test_a_flawed_certificate_gets_no_bind(
+            lambda flaw: server, open_ldap, "wrong host", starttls
+        )
+
+
 def test_a_lock_told_before_the_password_was_right(
     openldap: OpenLDAP, open_ldap: OpenBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -170,7 +191,7 @@ def test_a_search_on_a_connection_that_is_somebody_s(
     original = Servers.ask
 
     def ask(self: Servers, purpose: Any, *more: Any) -> Any:
-        return original(self, servers.Purpose.SEARCH, *more)
+        return original(self, Purpose.SEARCH, *more)
 
     monkeypatch.setattr(Servers, "ask", ask)
     corp = open_ldap(**directory_table(openldap, pool_size=1))

@@ -4,17 +4,23 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
+from ldap3 import MODIFY_REPLACE
 
 from emolytics.errors import BackendUnavailable
 from emolytics.identity import Authenticated, Denied, Reason
 from emolytics_ldap import LdapBackend, RevalidatingLdapBackend
-from tests.backends.ldap.conftest import OpenBackend, directory_table
+from emolytics_ldap.answers import Result, Search
+from emolytics_ldap.deadline import Deadline
+from emolytics_ldap.servers import Servers
+from tests.backends.ldap.conftest import OpenBackend, StartOpenLDAP, directory_table
 from tests.backends.ldap.unreliable import UnreliableLink
 from tests.upstreams.openldap import OpenLDAP
 from tests.upstreams.people import PASSWORD
 from tests.upstreams.slapd_configuration import POLICIES_BASE
 
 NAME = "guest"
+LONG_AGO = "20200101000000Z"
+DEFAULT_POLICY = f"cn=default,{POLICIES_BASE}"
 FILTER = "(&(objectClass=inetOrgPerson)(uid={username})(!(employeeType=disabled)))"
 
 
@@ -96,10 +102,65 @@ def test_what_ends_a_session(
 def test_a_lock_that_is_over_by_the_account_s_policy_ends_nothing(
     corp: RevalidatingLdapBackend, held: Authenticated, openldap: OpenLDAP
 ) -> None:
-    openldap.set_attributes(NAME, {"pwdPolicySubentry": [f"cn=default,{POLICIES_BASE}"]})
+    openldap.set_attributes(NAME, {"pwdPolicySubentry": [DEFAULT_POLICY]})
     openldap.set_attributes(NAME, {"pwdAccountLockedTime": ["20200101000000Z"]})
 
     assert corp.revalidate(held)
+
+
+@pytest.fixture(scope="module")
+def strict(start_openldap: StartOpenLDAP) -> OpenLDAP:
+    """A server whose default policy lets a password live for an hour and a lock for ten seconds."""
+    server = start_openldap()
+    rules = {"pwdMaxAge": ["3600"], "pwdLockoutDuration": ["10"]}
+    server.modify(DEFAULT_POLICY, {name: [(MODIFY_REPLACE, value)] for name, value in rules.items()})
+    return server
+
+
+@pytest.mark.parametrize(
+    ("attributes", "policy", "expected"),
+    [
+        ({"pwdChangedTime": [LONG_AGO]}, DEFAULT_POLICY, Reason.PASSWORD_EXPIRED),
+        ({"pwdChangedTime": [LONG_AGO]}, "", None),
+        ({"pwdAccountLockedTime": [LONG_AGO]}, DEFAULT_POLICY, None),
+        ({"pwdAccountLockedTime": [LONG_AGO]}, "", Reason.LOCKED),
+    ],
+    ids=["expired", "expired, unknown to us", "lock is over", "lock is over, unknown to us"],
+)
+def test_the_default_policy_holds_for_who_has_none_of_their_own(
+    strict: OpenLDAP,
+    open_ldap: OpenBackend,
+    attributes: dict[str, list[str]],
+    policy: str,
+    expected: Reason | None,
+) -> None:
+    """The server itself tells clients neither that there is a default policy nor which."""
+    strict.add_person(NAME)
+    backend = open_ldap(**directory_table(strict, password_policy=policy))
+    assert isinstance(backend, RevalidatingLdapBackend)
+    held = backend.authenticate(NAME, PASSWORD)
+    assert isinstance(held, Authenticated)
+
+    strict.set_attributes(NAME, attributes)
+    outcome = backend.revalidate(held)
+    strict.delete(NAME)
+
+    assert (None if outcome else outcome.reason) is expected
+
+
+def test_a_policy_that_cannot_be_looked_up_is_an_outage(
+    corp: RevalidatingLdapBackend, held: Authenticated, openldap: OpenLDAP, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    openldap.expire_password(NAME)
+    plain = Servers.search
+
+    def search(self: Servers, wanted: Search, deadline: Deadline) -> Result:
+        return Result(1) if "pwdMaxAge" in wanted.attributes else plain(self, wanted, deadline)
+
+    monkeypatch.setattr(Servers, "search", search)
+
+    with pytest.raises(BackendUnavailable, match="result 1"):
+        corp.revalidate(held)
 
 
 def test_changed_groups_are_the_new_groups(

@@ -109,6 +109,13 @@ def test_a_flavor_fills_in_what_is_left_out(flavor: str, subject: str, username:
         ({"user_dn": "uid=alice,dc=example,dc=com"}, "user_dn"),
         ({"user_dn": "{username}"}, "user_dn"),
         ({"user_dn": "uid={username},people"}, "user_dn"),
+        ({"user_dn": "uid={username},ou=contractors,dc=example,dc=com"}, "user_base"),
+        ({"user_dn": "uid={username},dc=example,dc=com"}, "user_base"),
+        ({"password_policy": "default"}, "password_policy"),
+        (
+            {"password_policy": "cn=default,dc=x", "flavor": "active-directory"},
+            "password_policy",
+        ),
         ({"user_filter": "(objectClass=person)"}, "user_filter"),
         ({"user_filter": "(uid={username}"}, "user_filter"),
         ({"group_filter": "(member={dn})"}, "group_filter"),
@@ -162,6 +169,20 @@ def test_a_direct_bind_needs_no_base_of_its_own() -> None:
     )
 
     assert settings.user_base == "ou=people,dc=example,dc=com"
+
+
+@pytest.mark.parametrize(
+    "base", ["ou=people,dc=example,dc=com", "OU=People, DC=Example,DC=com", "dc=example,dc=com"]
+)
+def test_a_direct_bind_may_have_a_base_above_it(base: str) -> None:
+    assert read(user_base=base, user_dn="uid={username},ou=people,dc=example,dc=com").user_base == base
+
+
+def test_a_direct_bind_beside_the_base_is_told_with_both_names() -> None:
+    told = problems(user_dn="uid={username},ou=contractors,dc=example,dc=com")["user_base"]
+
+    assert "ou=people,dc=example,dc=com" in told
+    assert "user_dn" in told
 
 
 def test_a_client_certificate_that_does_not_fit_its_key_is_refused(tmp_path: Path) -> None:

@@ -269,7 +269,7 @@ def test_what_is_typed_never_changes_which_dn_is_bound(
 ) -> None:
     """Alice's entry is one level below: whoever could type a comma could bind as her."""
     shallow = {**SERVICE_FREE, "user_dn": f"uid={{username}},{OpenLDAP.base}"}
-    direct = open_ldap(**directory_table(openldap, **shallow))
+    direct = open_ldap(**directory_table(openldap, user_base=openldap.base, **shallow))
 
     assert reason(direct.authenticate(typed, PASSWORD)) is Reason.BAD_CREDENTIAL
 

@@ -101,6 +101,23 @@ def test_openldap_by_the_policy_of_the_account(
 
 
 @pytest.mark.parametrize(
+    ("named", "read"), [("", "cn=default"), ("cn=own", "cn=own")], ids=["by default", "of its own"]
+)
+def test_openldap_s_default_policy_is_for_entries_that_name_none(named: str, read: str) -> None:
+    asked: list[str] = []
+
+    def read_policy(dn: str) -> Entry:
+        asked.append(dn)
+        return entry(pwdMaxAge="3600")
+
+    old = entry(pwdChangedTime=generalized(-2), **({"pwdPolicySubentry": named} if named else {}))
+    found = standing(Flavor.OPENLDAP, old, read_policy, "cn=default")
+
+    assert found
+    assert (found[0], asked) == (Reason.PASSWORD_EXPIRED, [read])
+
+
+@pytest.mark.parametrize(
     ("attributes", "expected"),
     [
         ({"nsAccountLock": "TRUE"}, Reason.DISABLED),

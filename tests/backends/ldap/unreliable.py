@@ -5,8 +5,10 @@ it, and at exactly the step that a test wants.
 """
 
 import contextlib
+import ctypes
 import socket
 import ssl
+import struct
 import threading
 from dataclasses import dataclass
 
@@ -15,6 +17,10 @@ from tests.upstreams.process import HOST, free_port
 
 GARBAGE = b"220 directory.example.test ESMTP ready\r\n"
 _UNBIND = 0x42
+# socket(7); Python has no names for them
+_SO_ATTACH_FILTER, _SO_DETACH_FILTER = 26, 27
+# one BPF instruction: keep nothing of any packet
+_KEEP_NOTHING = struct.pack("HBBI", 0x06, 0, 0, 0)
 
 
 @dataclass(eq=False)
@@ -65,10 +71,25 @@ class UnreliableLink:
         """Answer what is no LDAP."""
         self._trouble = "garble"
 
+    def forget(self) -> None:
+        """Lose every packet of the connections that are open, as a firewall that was restarted; take new ones."""
+        with self._lock:
+            for pair in self._pairs:
+                _lose_packets(pair.client)
+
+    def vanish(self) -> None:
+        """Lose every packet: open connections are never told, and nothing is refused."""
+        self._trouble = "vanish"
+        if self._listener is not None:
+            _lose_packets(self._listener)
+        self.forget()
+
     def come_back(self) -> None:
         """End all trouble. What was held back meanwhile is lost."""
         with self._lock:
             hung = bool(self._trouble)
+            if self._trouble == "vanish" and self._listener is not None:
+                self._listener.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)
             self._requests_left, self._trouble = float("inf"), ""
         if hung:
             self._drop()
@@ -150,3 +171,11 @@ class UnreliableLink:
     def _is_unbind(frame: bytes) -> bool:
         start = 2 if frame[1] < 128 else 2 + frame[1] - 128
         return frame[start + 2 + frame[start + 1]] == _UNBIND
+
+
+def _lose_packets(receiver: socket.socket) -> None:
+    """The kernel throws away what arrives here before TCP sees it: not even acknowledged, as on a cut cable."""
+    program = ctypes.create_string_buffer(_KEEP_NOTHING)
+    receiver.setsockopt(
+        socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("@HP", 1, ctypes.addressof(program))
+    )

@@ -169,6 +169,41 @@ def comes_to_seem(cached: Cached[int], expected: bool) -> bool:
     return False
 
 
+def test_who_asks_while_another_is_asking_is_told_what_is_known(source: Source) -> None:
+    """`/readyz` is open to everybody, and a provider that hangs must not hold a thread for each who looks."""
+    hangs, over = Event(), Event()
+
+    def fetch() -> int:
+        if source.asked:
+            hangs.set()
+            over.wait(30)
+        return source.fetch()
+
+    cached = Cached(fetch, lambda: source.now)
+    assert cached.ask_now() == 1
+    with ThreadPoolExecutor(1) as threads:
+        slow = threads.submit(cached.ask_now)
+        assert hangs.wait(30)
+
+        known = [cached.ask_now() for _ in range(20)]
+
+        over.set()
+        assert slow.result() == 2
+    assert known == [1] * 20
+
+
+def test_asking_now_tells_of_a_failure_and_of_its_end_at_once(source: Source) -> None:
+    cached = source.cached()
+    source.failure = BackendUnavailable("gone")
+    with pytest.raises(BackendUnavailable, match="gone"):
+        cached.ask_now()
+
+    source.failure = None
+
+    assert cached.ask_now() == 2
+    assert cached.get() == 2
+
+
 def test_X044_what_is_down_comes_to_seem_down_and_up_again_when_it_is(source: Source) -> None:
     cached = source.cached()
     source.failure = BackendUnavailable("refused")

@@ -10,10 +10,11 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import pytest
 
 from emolytics.backend import Diagnoses, Finding
+from emolytics.identity import Denied
 from emolytics_oauth import explanation
 from emolytics_oauth.backend import OauthBackend
 from tests.backends.oauth.conftest import OpenBackend
-from tests.backends.oauth.relying_party import PUBLIC_URL, open_with, read_settings
+from tests.backends.oauth.relying_party import PUBLIC_URL, open_with, read_settings, sign_in
 from tests.upstreams.github_shaped import GithubShaped
 from tests.upstreams.loopback_http import Reply, json_reply
 from tests.upstreams.lying_provider import LyingProvider
@@ -76,6 +77,22 @@ def test_what_was_found_out_before_is_asked_anew(provider: LyingProvider, backen
     assert list(failed(backend.diagnose())) == ["keys"]
     provider.go_down()
     assert list(failed(backend.diagnose())) == ["metadata"]
+
+
+def test_what_the_provider_says_of_itself_cannot_write_on_the_terminal(
+    provider: LyingProvider, backend: OauthBackend
+) -> None:
+    evil = "\x1b]0;owned\x07" * 1000
+    provider.metadata_lies = {
+        "scopes_supported": [evil],
+        "id_token_signing_alg_values_supported": [evil],
+        "response_modes_supported": [evil],
+    }
+
+    shown = "".join(f"{finding.detail}{finding.remedy}" for finding in backend.diagnose())
+
+    assert shown.isprintable()
+    assert len(shown) < 2000
 
 
 @pytest.mark.parametrize(
@@ -193,3 +210,29 @@ def test_the_listener_takes_forms_too_and_nothing_else() -> None:
         assert listener.wait(5) == {"code": "a", "state": "b"}
         thread.join()
     assert answers == [404, 200]
+
+
+@pytest.mark.parametrize(
+    ("lies", "table", "step", "subject"),
+    [
+        ({"callback_lies": {"iss": "https://elsewhere.example.com"}}, {}, "answer", ""),
+        ({"answers": {"/token": json_reply({"error": "invalid_grant"}, 400)}}, {}, "tokens", ""),
+        ({"claim_lies": {"nonce": "another"}}, {}, "claims", ""),
+        ({}, {"required_groups": ["chiefs"]}, "identity", "sub-of-ada"),
+    ],
+)
+def test_a_denial_says_at_which_step_and_of_whom_as_far_as_is_known(
+    provider: LyingProvider,
+    open_backend: OpenBackend,
+    lies: dict[str, Any],
+    table: dict[str, Any],
+    step: str,
+    subject: str,
+) -> None:
+    for what, lie in lies.items():
+        setattr(provider, what, lie)
+
+    outcome = sign_in(open_backend(**table), provider)
+
+    assert isinstance(outcome, Denied)
+    assert (outcome.step, outcome.subject) == (step, subject)

@@ -1,15 +1,29 @@
 """The one client for outgoing requests: what it obeys and keeps open. Troubles: test_hostile_transport.py."""
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from emolytics.errors import BackendMisbehaved, BackendUnavailable
+from emolytics_oauth import places
 from emolytics_oauth.http_client import MAX_BYTES, HttpClient
+from emolytics_oauth.places import PLACES
 from tests.backends.oauth.relying_party import read_settings
-from tests.upstreams.loopback_http import LoopbackHttp, Received, Reply, json_reply, raw_json
+from tests.upstreams.loopback_http import (
+    LoopbackHttp,
+    Received,
+    Reply,
+    Trouble,
+    hang,
+    json_reply,
+    raw_json,
+    wait_for,
+)
 
 
 class Echo(LoopbackHttp):
@@ -38,6 +52,68 @@ def test_connections_are_kept_open(server: Echo, http: HttpClient) -> None:
         http.post(f"{server.url}/b", "a=1")
 
     assert len(server.connections) == 1
+
+
+def test_as_many_connections_are_kept_as_are_needed_at_once(server: Echo) -> None:
+    with hurrying(server) as asked_at_once:
+        asked_at_once(PLACES)
+        asked_at_once(PLACES)
+
+    assert len(server.connections) == PLACES
+
+
+def test_more_requests_at_once_than_there_are_places_wait_their_turn(
+    server: Echo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(places, "PATIENCE", 60.0)
+    with hurrying(server) as asked_at_once:
+        asked_at_once(5 * PLACES)
+
+    assert len(server.connections) == PLACES
+
+
+@contextmanager
+def hurrying(server: Echo) -> Iterator[Callable[[int], None]]:
+    """Asks for so many answers at once; each comes when as many wait for it as can."""
+    http = HttpClient(read_settings(issuer=server.url, client_id="a", timeout="30s"))
+    together = threading.Barrier(PLACES, timeout=30)
+
+    def answer(handler: Any, _over: threading.Event) -> None:
+        together.wait()
+        handler.close_connection = False
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n"
+        handler.wfile.write(head + b"{}")
+
+    def ask(many: int) -> None:
+        with ThreadPoolExecutor(many) as threads:
+            answers = list(threads.map(lambda _: http.get(f"{server.url}/a"), range(many)))
+        assert [each.status for each in answers] == [200] * many
+
+    server.answers["/a"] = Trouble(answer)
+    yield ask
+    http.close()
+
+
+def test_a_server_that_hangs_holds_no_more_threads_than_there_are_places(
+    server: Echo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(places, "PATIENCE", 0.2)
+    http = HttpClient(read_settings(issuer=server.url, client_id="a", timeout="60s"))
+    server.answers["/a"] = hang()
+    with ThreadPoolExecutor(PLACES) as threads:
+        hanging = [threads.submit(http.get, f"{server.url}/a") for _ in range(PLACES)]
+        assert wait_for(lambda: len(server.received) == PLACES, 30)
+
+        for _ in range(20):
+            with pytest.raises(BackendUnavailable, match="wait for an answer already"):
+                http.get(f"{server.url}/b")
+
+        assert server.paths() == ["/a"] * PLACES
+        server.go_down()
+        assert [type(each.exception()) for each in hanging] == [BackendUnavailable] * PLACES
+    server.come_up()
+    assert http.get(f"{server.url}/b").status == 200
+    http.close()
 
 
 def test_a_connection_that_was_closed_meanwhile_is_replaced(server: Echo, http: HttpClient) -> None:

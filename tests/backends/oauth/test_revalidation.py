@@ -2,14 +2,16 @@
 
 import time
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from emolytics.backend import BoundsRevalidation
 from emolytics.errors import BackendUnavailable
 from emolytics.identity import Reason
 from emolytics_oauth.backend import OauthBackend
 from tests.backends.oauth.conftest import OpenBackend
-from tests.backends.oauth.relying_party import held, identity, refused, sign_in
+from tests.backends.oauth.relying_party import held, identity, open_with, read_settings, refused, sign_in
 from tests.upstreams.loopback_http import Reply, json_reply
 from tests.upstreams.lying_provider import ABSENT, LyingProvider
 
@@ -205,3 +207,27 @@ def test_each_sign_out_has_a_state_of_its_own(provider: LyingProvider, backend: 
     urls = {backend.logout_url(outcome, "https://login.example.com/login") for _ in range(10)}
 
     assert len(urls) == 10
+
+
+@pytest.mark.parametrize(
+    ("table", "requests"), [({}, 5), ({"preset": "github"}, 35)], ids=["OpenID", "GitHub"]
+)
+def test_the_core_is_told_how_long_it_may_take(table: dict[str, Any], requests: int) -> None:
+    """A refresh token must not be redeemed again while the first answer may still come."""
+    usual = {"client_id": "emolytics", "client_secret": "s", "timeout": "10s"}
+    backend = open_with(read_settings(**usual, **(table or {"issuer": "https://id.example.com"})))
+
+    assert isinstance(backend, BoundsRevalidation)
+    assert backend.longest_revalidation >= requests * 2 * 10
+    backend.close()
+
+
+def test_who_can_refresh_keeps_no_access_token(provider: LyingProvider, backend: OauthBackend) -> None:
+    provider.refresh_tokens = True
+
+    before = held(sign_in(backend, provider))
+    after = held(backend.revalidate(before))
+
+    for outcome in (before, after):
+        assert sorted(outcome.retained) == ["id_token", "refresh_token"]
+    assert before.retained["refresh_token"] != after.retained["refresh_token"]
