@@ -369,7 +369,7 @@ def test_the_code_for_too_many_is_the_contracts(make_portal: Callable[..., Porta
 def test_over_http_the_cookies_are_as_strict_as_http_allows(portal: Portal) -> None:
     jar = cookies_of(sign_in(portal.client(), "ada", remember="1"))
 
-    assert set(jar) == {"emolytics", "emolytics_remember"}
+    assert set(jar) == {"emolytics", "emolytics_remember", "emolytics_device"}
     for cookie in jar.values():
         assert (cookie["httponly"], cookie["samesite"], cookie["path"]) == (True, "Lax", "/")
         assert (cookie["secure"], cookie["domain"]) == ("", "")
@@ -384,7 +384,7 @@ def test_over_https_the_cookies_belong_to_this_host_alone(make_portal: Callable[
 
     jar = cookies_of(client.post("/login", json=content, base_url=SECURE))
 
-    assert set(jar) == {"__Host-emolytics", "__Host-emolytics_remember"}
+    assert set(jar) == {"__Host-emolytics", "__Host-emolytics_remember", "__Host-emolytics_device"}
     for cookie in jar.values():
         assert (cookie["secure"], cookie["httponly"], cookie["samesite"]) == (True, True, "Lax")
         assert (cookie["path"], cookie["domain"]) == ("/", "")

@@ -67,7 +67,7 @@ def test_a_link_is_printed_once_from_public_url_with_256_random_bits(portal: Por
 
 
 def test_the_database_and_the_trail_hold_no_link(portal: Portal) -> None:
-    """ASVS 6.4.1, 11.4.1: whoever reads a backup must not be able to set a password."""
+    """ASVS 6.4.1: whoever reads a backup must not be able to set a password."""
     token = link_of(portal).rpartition("/")[2]
 
     held = "".join(map(repr, (portal.rows(table) for table in (password_links, users))))
