@@ -568,7 +568,7 @@ def test_a_fault_of_a_backend_at_a_sign_in_is_502(
     step: str,
 ) -> None:
     answer = sso.approve(press(client).location, grace)
-    monkeypatch.setattr(portal.core.backends["sso"], step, lambda *_: 1 / 0)
+    monkeypatch.setattr(portal.core.backends["sso"], step, lambda *_, **__: 1 / 0)
 
     failed = press(client) if step == "begin" else come_back(client, answer)
 
