@@ -495,7 +495,7 @@ class TestUnlinking:
         ]
 
     def test_the_trail_tells_of_both(self, ways: Ways) -> None:
-        """ASVS 16.3.1, 6.3.7."""
+        """ASVS 16.3.1."""
         client = ways.signed_in()
         ways.link(client, ways.grace)
         ways.unlink(client, "Acme SSO")
