@@ -38,7 +38,10 @@ def diagnose(backend: "LdapBackend") -> Iterator[Finding]:
     if backend.settings.user_dn and not backend.settings.has_service_account:
         yield _direct_bind()
         return
-    ask = backend.ask(backend.deadline())
+
+    def ask(wanted: Search) -> Result:
+        return backend.ask(backend.deadline())(wanted)
+
     for step in (_user_base, _people, _password_policy, _groups):
         try:
             yield from step(backend, ask)

@@ -25,7 +25,7 @@ def directory_table(*servers: Directory, **more: Any) -> dict[str, Any]:
         "bind_dn": first.service_dn,
         "bind_password": first.service_password,
         "user_base": first.people_base,
-        "timeout": "2s",
+        "timeout": "5s",
         **more,
     }
 

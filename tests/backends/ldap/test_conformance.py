@@ -89,7 +89,7 @@ class OnOpenLDAP(PasswordSuite):
 
     @pytest.fixture
     def backend(self, upstream: DirectoryUpstream, open_ldap: OpenBackend) -> LdapBackend:
-        table = directory_table(upstream.directory, servers=[upstream.link.url], ca_file=None)
+        table = directory_table(upstream.directory, servers=[upstream.link.url], ca_file=None, timeout="2s")
         return open_ldap(**{**table, **self.keys})
 
 

@@ -17,7 +17,8 @@ import pytest
 from emolytics.errors import BackendUnavailable, Overloaded
 from emolytics.identity import Authenticated
 from emolytics_ldap import LdapBackend
-from tests.backends.ldap.conftest import OpenBackend, StartOpenLDAP, directory_table
+from tests.backends.ldap import conftest
+from tests.backends.ldap.conftest import OpenBackend, StartOpenLDAP
 from tests.backends.ldap.unreliable import UnreliableLink
 from tests.upstreams.openldap import OpenLDAP
 from tests.upstreams.people import PASSWORD
@@ -40,6 +41,11 @@ def links(openldap: OpenLDAP) -> Iterator[list[UnreliableLink]]:
     yield links
     for link in links:
         link.close()
+
+
+def directory_table(*servers: OpenLDAP, **more: Any) -> dict[str, Any]:
+    """The table for servers that are waited for as short as that makes sense."""
+    return conftest.directory_table(*servers, **{"timeout": f"{TIMEOUT:.0f}s", **more})
 
 
 @contextmanager

@@ -42,7 +42,9 @@ def caught() -> Iterator[None]:
 
 
 def table(upstream: test_conformance.DirectoryUpstream, **keys: Any) -> dict[str, Any]:
-    return directory_table(upstream.directory, servers=[upstream.link.url], ca_file=None, **keys)
+    return directory_table(
+        upstream.directory, servers=[upstream.link.url], ca_file=None, timeout="2s", **keys
+    )
 
 
 @pytest.mark.parametrize("pattern", ["wildcard at the end", "wildcard in the middle"])

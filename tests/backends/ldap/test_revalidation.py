@@ -213,7 +213,7 @@ def test_an_identity_of_elsewhere_is_unknown(
 @pytest.mark.parametrize("trouble", ["go_down", "hang", "garble"])
 def test_an_outage_decides_nothing(openldap: OpenLDAP, open_ldap: OpenBackend, trouble: str) -> None:
     link = UnreliableLink(openldap.port)
-    backend = open_ldap(**directory_table(openldap, servers=[link.url]))
+    backend = open_ldap(**directory_table(openldap, servers=[link.url], timeout="2s"))
     assert isinstance(backend, RevalidatingLdapBackend)
     held = backend.authenticate("alice", PASSWORD)
     assert isinstance(held, Authenticated)
