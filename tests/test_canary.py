@@ -81,7 +81,7 @@ class Talkative(PortalProcess):
 
     def __init__(self, directory: OpenLDAP, provider: LyingProvider) -> None:
         super().__init__()
-        self._settings = SETTINGS.format(
+        self.settings = SETTINGS.format(
             url=self.url, key=KEY, older=OLDER_KEY, directory=directory, provider=provider
         )
 

@@ -134,6 +134,7 @@ def test_public_names() -> None:
         "expect_denied",
         "expect_unavailable",
         "new_person",
+        "sign_in",
     ]
 
 

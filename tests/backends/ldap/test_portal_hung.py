@@ -61,13 +61,13 @@ def test_local_people_sign_in_while_the_directory_s_wait(
 ) -> None:
     portal = open_portal("local", "corp", timeout="60s", pool_size=pool_size)
     corp, asked = corp_of(portal), threading.Semaphore(0)
-    plain = corp.authenticate
+    plain = corp.check_password
 
-    def authenticate(username: str, password: str) -> Outcome:
+    def check_password(*request: Any) -> Outcome:
         asked.release()
-        return plain(username, password)
+        return plain(*request)
 
-    monkeypatch.setattr(corp, "authenticate", authenticate)
+    monkeypatch.setattr(corp, "check_password", check_password)
 
     def alice() -> int:
         return sign_in(portal.client(), "alice", PASSWORD).status_code
