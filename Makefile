@@ -4,7 +4,7 @@ PORT ?= 8000
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help run demo test fuzz check format lock clean python
+.PHONY: help run demo test bench fuzz check format lock clean python
 
 # Quiet but for errors; --isolated is not used, for a machine's own settings say where its packages come from.
 PIP = $(BIN)/python -m pip install -qq --disable-pip-version-check --no-input
@@ -15,6 +15,7 @@ help:
 	@echo "make run     serve the sign-in portal on http://127.0.0.1:$(PORT)"
 	@echo "make demo    the portal with a real directory and real OpenID providers beside it"
 	@echo "make test    run the whole suite against real servers"
+	@echo "make bench   what can be learned from the time of a failed sign-in, measured"
 	@echo "make fuzz    the properties of the suite, for an hour or more"
 	@echo "make check   formatter, linter, types"
 	@echo "make format  let the formatter and the linter mend what they can"
@@ -60,6 +61,11 @@ demo: $(VENV)/dev.stamp
 test: $(VENV)/dev.stamp
 	@$(BIN)/python tests/upstreams/install.py
 	@exec $(BIN)/python -m pytest --numprocesses=auto --dist=loadscope $(PYTEST)
+
+# On a machine that does nothing else; some ten minutes.
+bench: $(VENV)/dev.stamp
+	@$(BIN)/python tests/upstreams/install.py
+	@$(BIN)/python -W ignore -m bench.telling
 
 # Each property is tried 20,000 times, names a million times, with other examples at each run: an hour or more.
 FUZZED = $(shell grep -rl --include='test_*.py' '^@given\|^    @given' tests)
