@@ -10,7 +10,7 @@ from flask_wtf.csrf import generate_csrf
 
 from emolytics.errors import BackendUnavailable, StoreUnavailable
 from emolytics.forms import CSRF_FIELD
-from emolytics.sign_in import Refused
+from emolytics.refusals import Refused
 from emolytics.visitor import request_id
 
 

@@ -14,7 +14,8 @@ from emolytics.audit import Audit, Client, Event, Record
 from emolytics.backend import DatesCredentials, PasswordBackend
 from emolytics.chain import Chain
 from emolytics.recent_proofs import Attempt, RecentProofs, Remembered
-from emolytics.sign_in import Proven, Refusal, Refused, SignIn
+from emolytics.refusals import Refusal, Refused
+from emolytics.sign_in import Proven, SignIn
 from emolytics.throttle import address_block
 from emolytics.user import User
 from emolytics.users import Users

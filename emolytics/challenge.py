@@ -5,7 +5,7 @@ from flask import Request, Response, request
 from emolytics.answers import error, sentence
 from emolytics.core import Core
 from emolytics.errors import BackendUnavailable
-from emolytics.sign_in import Refusal, Refused
+from emolytics.refusals import Refusal, Refused
 from emolytics.user import User
 from emolytics.visitor import client
 

@@ -109,6 +109,7 @@ class Core:
             dated,
             self.hooks,
             self._believed_on_addresses(),
+            {name for name, one in self.backends.items() if isinstance(one, IssuesTokens)},
         )
         self.reauthentication = Reauthentication(
             settings,

@@ -17,7 +17,7 @@ from emolytics.identity import Authenticated
 from emolytics.pending import Purpose, Waiting
 from emolytics.reauthentication_views import require_session, unless_fresh
 from emolytics.redirect_views import errands, leave_for
-from emolytics.sign_in import Refusal, Refused
+from emolytics.refusals import Refusal, Refused
 from emolytics.user import User
 from emolytics.views import blueprint, core, note_refused, require_own_page, vouched_for
 from emolytics.visitor import client

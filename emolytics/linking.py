@@ -16,10 +16,11 @@ from emolytics.audit import Audit, Client, Event, Record
 from emolytics.backend import Backend, KeepsAccounts, PasswordBackend, RedirectBackend
 from emolytics.database import Database
 from emolytics.identity import Authenticated, Identity
+from emolytics.refusals import Refusal, Refused
 from emolytics.schema import identities, local_accounts, sessions, users
 from emolytics.sessions import Sessions
 from emolytics.settings import Settings
-from emolytics.sign_in import Refusal, Refused, SignIn
+from emolytics.sign_in import SignIn
 from emolytics.user import User
 from emolytics.users import Users
 

@@ -6,7 +6,7 @@ from flask import Response, current_app, url_for
 
 from emolytics.answers import error, page, sentence, wants_json
 from emolytics.core import Core
-from emolytics.sign_in import Refusal, Refused
+from emolytics.refusals import Refusal, Refused
 
 
 def password_page(

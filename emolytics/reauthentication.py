@@ -18,10 +18,11 @@ from emolytics.chain import Chain
 from emolytics.database import Database
 from emolytics.identity import Authenticated
 from emolytics.pending import Errand, Purpose
+from emolytics.refusals import Refusal, Refused
 from emolytics.schema import fits, sessions
 from emolytics.sessions import Lease, Sessions
 from emolytics.settings import Settings
-from emolytics.sign_in import Refusal, Refused, SignedIn, SignIn
+from emolytics.sign_in import SignedIn, SignIn
 from emolytics.user import User
 from emolytics.users import Users
 

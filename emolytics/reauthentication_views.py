@@ -13,7 +13,8 @@ from emolytics.identity import Authenticated
 from emolytics.pending import Purpose, Waiting
 from emolytics.reauthentication import Ways
 from emolytics.redirect_views import errands, leave_for, provider_of
-from emolytics.sign_in import Refusal, Refused, SignedIn
+from emolytics.refusals import Refusal, Refused
+from emolytics.sign_in import SignedIn
 from emolytics.user import User
 from emolytics.views import (
     blueprint,

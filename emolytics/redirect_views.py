@@ -18,7 +18,7 @@ from emolytics.identity import Authenticated, Denied, Outcome, Reason
 from emolytics.logout_notices import obey
 from emolytics.pending import LIFETIME_SECONDS, Errand, Purpose, Waiting
 from emolytics.redirect_limits import limited
-from emolytics.sign_in import REFUSAL_FOR, Refusal, Refused
+from emolytics.refusals import REFUSAL_FOR, Refusal, Refused
 from emolytics.views import (
     blueprint,
     core,

@@ -11,6 +11,8 @@ from contextlib import suppress
 from functools import partial
 from math import ceil
 
+from sqlalchemy import delete
+
 from emolytics import roles
 from emolytics.audit import Audit, Client, Event, Record
 from emolytics.backend import Backend, BoundsRevalidation, Revalidates
@@ -18,6 +20,7 @@ from emolytics.chain import outcome_of
 from emolytics.database import Database
 from emolytics.errors import BackendUnavailable, StoreUnavailable
 from emolytics.identity import Authenticated, Denied, Outcome, Reason
+from emolytics.schema import api_tokens
 from emolytics.sessions import Held, Lease, Sessions
 from emolytics.settings import Settings
 from emolytics.user import User
@@ -28,6 +31,9 @@ log = logging.getLogger(__name__)
 # How long the others wait before one of them tries again after an outage; and, unless its backend takes longer, after
 # a worker that died over it.
 _PAUSE_SECONDS = 30
+
+# The account is no more, or has no business here. A lock or an old password ends a session, and is mended by its owner.
+_FINAL = {Reason.UNKNOWN_SUBJECT, Reason.DISABLED, Reason.NOT_ALLOWED}
 
 
 class Revalidation:
@@ -71,7 +77,7 @@ class Revalidation:
         except BackendUnavailable as outage:
             return self._within_grace(user, held, client, outage, lease)
         if isinstance(outcome, Denied):
-            self._end(user, client, outcome.reason, outcome.detail)
+            self._end(user, client, outcome.reason, outcome.detail, final=outcome.reason in _FINAL)
             return False
         if outcome.retained != held.outcome.retained and not self._sessions.keep(lease, outcome):
             return self._still_there(user)
@@ -145,11 +151,15 @@ class Revalidation:
         user.display_name, user.email = fresh.user.display_name, fresh.user.email
         return True
 
-    def _end(self, user: User, client: Client, reason: str, detail: str) -> None:
+    def _end(self, user: User, client: Client, reason: str, detail: str, *, final: bool = False) -> None:
+        """End the session; and when the account itself is over at its source, what else it brought this user."""
         told = {"detail": detail} if detail else {}
         record = Record(Event.REVALIDATION_DENIED, client, user.username, user.backend, user.id, reason, told)
         with self._database.transaction() as connection:
             self._sessions.end_one(connection, user.session_id or 0)
+            if final:
+                roles.sync(connection, user.id, self._settings, user.backend, ())
+                connection.execute(delete(api_tokens).where(api_tokens.c.identity_id == user.identity_id))
             self._audit.within(connection, record)
 
 

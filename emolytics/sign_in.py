@@ -8,7 +8,6 @@ import logging
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 
 from sqlalchemy import Connection
 
@@ -20,10 +19,11 @@ from emolytics.chain import Answer, Chain
 from emolytics.database import Database
 from emolytics.errors import InvalidName, TooManyAttempts
 from emolytics.hooks import Hooks
-from emolytics.identity import Authenticated, Denied, Identity, Reason
+from emolytics.identity import Authenticated, Denied, Identity
 from emolytics.joining import join
 from emolytics.names import prepare
 from emolytics.passwords import can_be_a_password
+from emolytics.refusals import REFUSAL_FOR, Refusal, Refused
 from emolytics.schema import fits, sessions
 from emolytics.sessions import Sessions
 from emolytics.settings import Settings
@@ -32,29 +32,6 @@ from emolytics.user import User
 from emolytics.users import Provisioned, Users
 
 log = logging.getLogger(__name__)
-
-
-class Refusal(StrEnum):
-    """The error codes of the contract that end a sign-in."""
-
-    INVALID_CREDENTIALS = "invalid_credentials"
-    ACCESS_DENIED = "access_denied"
-    ACCOUNT_DISABLED = "account_disabled"
-    PASSWORD_CHANGE_REQUIRED = "password_change_required"  # noqa: S105
-    TOO_MANY_ATTEMPTS = "too_many_attempts"
-    BACKEND_UNAVAILABLE = "backend_unavailable"
-    INVALID_CALLBACK = "invalid_callback"
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """Why somebody does not get in; `message` is shown instead of ours. `subject`: who it is, proven, at `backend`."""
-
-    code: Refusal
-    message: str = ""
-    retry_after: int | None = None
-    backend: str = ""
-    subject: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +53,6 @@ class Proven:
 
 Result = SignedIn | Refused
 
-REFUSAL_FOR = {
-    Reason.DISABLED: Refusal.ACCOUNT_DISABLED,
-    Reason.LOCKED: Refusal.ACCOUNT_DISABLED,
-    Reason.PASSWORD_EXPIRED: Refusal.PASSWORD_CHANGE_REQUIRED,
-    Reason.MUST_CHANGE: Refusal.PASSWORD_CHANGE_REQUIRED,
-    Reason.BAD_CALLBACK: Refusal.INVALID_CALLBACK,
-}
-
 
 class SignIn:
     """Runs sign-ins for the views."""
@@ -100,6 +69,7 @@ class SignIn:
         dated: Mapping[str, DatesCredentials],
         hooks: Hooks,
         believed: Collection[str],
+        issuing: Collection[str],
     ) -> None:
         self._settings = settings
         self._options = {configured.name: configured.options for configured in settings.backends}
@@ -112,6 +82,7 @@ class SignIn:
         self._dated = dated
         self._hooks = hooks
         self._believed = believed
+        self._issuing = issuing
         self._sweeper = Sweeper(database)
 
     def with_password(
@@ -159,12 +130,11 @@ class SignIn:
     ) -> Result:
         """Turn a proven identity into a user and a session. Raises `StoreUnavailable`, and as `ask_host` does."""
         self._sweeper.sweep_now_and_then()
-        if self._hooks.decide:
-            refused = self._ask_host_first(backend, outcome, client)
-            if refused is not None:
-                return refused
+        asked = self._ask_host_first(backend, outcome, client) if self._hooks.decide else None
+        if isinstance(asked, Refused):
+            return asked
         result = self._database.run(
-            lambda connection: self._enter(connection, backend, outcome, client, remember, replaces)
+            lambda connection: self._enter(connection, backend, outcome, client, remember, replaces, asked)
         )
         if isinstance(result, Refused):
             record = Record(Event.DENIED, client, outcome.identity.username, backend, reason=result.code)
@@ -185,18 +155,28 @@ class SignIn:
         )
         return Refused(REFUSAL_FOR.get(denied.reason, Refusal.ACCESS_DENIED), denied.message)
 
-    def _ask_host_first(self, backend: str, outcome: Authenticated, client: Client) -> Refused | None:
-        """A host goes by its user's number: who is new is made before, in a transaction that no hook can hold up."""
+    def _ask_host_first(self, backend: str, outcome: Authenticated, client: Client) -> Refused | int | None:
+        """The user that a host was asked about: only that one may enter. None: there is nobody to ask about.
+
+        A host goes by its user's number: who is new is made before, in a transaction that no hook can hold up.
+        """
         person = self._database.run(lambda connection: self._person(connection, backend, outcome, client))
-        user = None if isinstance(person, Refused) else self._users.by_identity(outcome.identity)
-        return self.ask_host(user, client) if user else None
+        if isinstance(person, Refused):
+            return None  # for the same reason again, and recorded then
+        user = self._users.by_identity(outcome.identity)
+        if user is None:  # gone or disabled in this moment
+            return Refused(Refusal.ACCESS_DENIED)
+        return self.ask_host(user, client) or user.id
 
     def for_request(self, backend: str, outcome: Authenticated, client: Client) -> User | None:
         """The user whom a single request proves to be, without a session; None if that person may not enter.
 
-        One read in the usual case; a write only when the person is new or the groups have changed.
+        One read in the usual case; a write only when the person is new or the groups have changed. Of one whom
+        this database itself has vouched for nothing is new: its word may be older than what stands there now.
         """
         identity = outcome.identity
+        if backend in self._issuing:
+            return self._users.by_identity(identity)
         user = self._users.by_identity(identity)
         if user is None or user.groups != identity.groups:
             known = self._database.run(
@@ -260,10 +240,13 @@ class SignIn:
         client: Client,
         remember: bool,
         replaces: int | None,
+        asked: int | None,
     ) -> Result:
         person = self._person(connection, backend, outcome, client)
         if isinstance(person, Refused):
             return person
+        if self._hooks.decide and person.user_id != asked:
+            return Refused(Refusal.ACCESS_DENIED)
         token = self._sessions.start(
             connection, person.user_id, person.identity_id, outcome, client, remember=remember
         )

@@ -30,7 +30,8 @@ from emolytics.forms import (
 from emolytics.loaders import closed
 from emolytics.login_page import empty_login_page, login_page, ways_in
 from emolytics.password_page import change_first
-from emolytics.sign_in import Refusal, Refused, SignedIn
+from emolytics.refusals import Refusal, Refused
+from emolytics.sign_in import SignedIn
 from emolytics.user import User
 from emolytics.visitor import client, remember_device
 

@@ -8,8 +8,9 @@ from sqlalchemy import func, select
 from emolytics.audit import Client
 from emolytics.backend import KeepsAccounts
 from emolytics.identity import Identity
+from emolytics.refusals import Refusal, Refused
 from emolytics.schema import audit_events, local_accounts, sessions, users
-from emolytics.sign_in import Proven, Refusal, Refused
+from emolytics.sign_in import Proven
 from tests.portal import PASSWORD, Portal, me, post
 
 NEW = "another-quiet-harbour-48"

@@ -186,6 +186,21 @@ def test_a_script_is_asked_about_at_each_call_though_its_password_is_remembered(
     assert (first, client.get("/who", headers=basic("ada")).status_code) == (200, 403)
 
 
+def test_who_goes_while_the_host_is_asked_does_not_enter_as_somebody_it_was_not_asked_about(
+    host: Host,
+) -> None:
+    @host.emolytics.on_signed_in
+    def remove(user: User) -> None:
+        with host.portal.core.database.transaction() as connection:
+            host.portal.core.users.delete(connection, user.id)
+
+    client = host.client()
+    answer = through_provider(client)
+
+    assert answer.status_code == 403
+    assert me(client) is None
+
+
 def test_a_running_session_is_no_sign_in(host: Host) -> None:
     client = host.portal.signed_in("ada", remember="1")
     host.emolytics.on_signed_in(lambda user: CLOSED)

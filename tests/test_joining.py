@@ -9,8 +9,9 @@ from sqlalchemy import update
 
 from emolytics.audit import Client
 from emolytics.identity import Authenticated, Identity
+from emolytics.refusals import Refusal, Refused
 from emolytics.schema import audit_events, identities, users
-from emolytics.sign_in import Refusal, Refused, SignedIn
+from emolytics.sign_in import SignedIn
 from tests.conftest import DATABASES
 from tests.portal import Portal
 

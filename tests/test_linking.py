@@ -14,8 +14,8 @@ from sqlalchemy import delete, update
 from emolytics.audit import Client
 from emolytics.identity import Authenticated, Identity
 from emolytics.linking import Unlinked
+from emolytics.refusals import Refused
 from emolytics.schema import api_tokens, identities, local_accounts, sessions, users
-from emolytics.sign_in import Refused
 from emolytics.testing import new_person
 from emolytics.user import User
 from emolytics.users import Users

@@ -12,6 +12,7 @@ from sqlalchemy import update
 
 from emolytics import create_app, engines
 from emolytics import database as database_module
+from emolytics.identity import Denied, Reason
 from emolytics.schema import sessions
 from emolytics.testing import Person, new_person
 from tests import stand_ins
@@ -31,6 +32,7 @@ def directory() -> Iterator[Directory]:
 def portal(tmp_path: object, directory: Directory) -> Iterator[Portal]:
     settings = settings_for(f"sqlite:///{tmp_path}/emolytics.db", roles={"chief": ["corp:chiefs"]})
     settings["backends"]["corp"] = {"type": "tests.stand_ins:open_directory"}
+    settings["backends"]["tokens"] = {"type": "token"}
     portal = Portal(create_app(settings))
     yield portal
     portal.core.close()
@@ -46,6 +48,15 @@ def grace(directory: Directory) -> Person:
 @pytest.fixture
 def client(portal: Portal, grace: Person) -> FlaskClient:
     return portal.signed_in("grace", grace.password)
+
+
+def token_of(portal: Portal, username: str) -> dict[str, str]:
+    """The header of an API token that this person has made."""
+    number, issuer = portal.user_id(username), portal.core.token_issuer()
+    assert issuer is not None
+    identity = portal.core.users.identities_of(number)[0]
+    made = issuer.create_token(number, identity.id, "nightly", 9)
+    return {"Authorization": f"Bearer {made.secret}"}
 
 
 def make_due(portal: Portal, *, confirmed_ago: int = 300) -> None:
@@ -76,6 +87,41 @@ def test_a_denial_ends_the_session_for_good(
 
     assert me(client) is None
     assert portal.core.sessions.list_for() == []
+
+
+@pytest.mark.parametrize("verb", [Directory.disable, Directory.remove], ids=["disabled", "removed"])
+def test_what_an_account_that_is_over_has_brought_goes_with_it(
+    portal: Portal,
+    client: FlaskClient,
+    directory: Directory,
+    grace: Person,
+    verb: Callable[[Directory, Person], None],
+) -> None:
+    """Whoever has another way in keeps no role of this one, and no token that it made."""
+    token = token_of(portal, "grace")
+    assert portal.client().get("/me", headers=token).status_code == 200
+    verb(directory, grace)
+    make_due(portal)
+
+    assert me(client) is None
+
+    row = portal.core.users.find("grace")
+    assert row is not None
+    assert row.roles == "[]"
+    assert portal.client().get("/me", headers=token).status_code == 401
+
+
+def test_a_lock_ends_the_session_and_nothing_else(
+    portal: Portal, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = token_of(portal, "grace")
+    locked = Denied(Reason.LOCKED)
+    monkeypatch.setattr(portal.core.backends["corp"], "revalidate", lambda _held: locked)
+    make_due(portal)
+
+    assert me(client) is None
+
+    assert portal.client().get("/me", headers=token).get_json()["roles"] == ["chief"]
 
 
 def test_groups_and_roles_follow_the_source_in_the_same_request(

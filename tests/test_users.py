@@ -14,8 +14,9 @@ from emolytics.audit import Client, Event
 from emolytics.errors import InvalidName, StoreUnavailable
 from emolytics.identity import Authenticated, Identity
 from emolytics.names import canonical
+from emolytics.refusals import Refusal, Refused
 from emolytics.schema import audit_events, identities, sessions, users
-from emolytics.sign_in import Refusal, Refused, SignedIn
+from emolytics.sign_in import SignedIn
 from emolytics.users import Provisioned, Users, _known
 from tests.conftest import DATABASES
 from tests.portal import Portal, me, sign_in_json

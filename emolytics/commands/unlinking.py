@@ -10,7 +10,7 @@ from emolytics.commands import Failure
 from emolytics.commands.opened import find_user, opened
 from emolytics.core import Core
 from emolytics.linking import Way
-from emolytics.sign_in import Refused
+from emolytics.refusals import Refused
 
 
 @click.command()

@@ -15,7 +15,8 @@ from emolytics.backend import DatesCredentials, KeepsAccounts
 from emolytics.core import Core
 from emolytics.identity import Authenticated, Identity
 from emolytics.newcomers import records_of
-from emolytics.sign_in import Refused, SignedIn
+from emolytics.refusals import Refused
+from emolytics.sign_in import SignedIn
 from emolytics.user import User
 from emolytics.users import Users
 from emolytics.views import start_browser_session

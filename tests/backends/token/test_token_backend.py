@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
@@ -11,6 +12,7 @@ from sqlalchemy import select, update
 
 from emolytics import create_app
 from emolytics.backend import NewToken
+from emolytics.identity import Outcome
 from emolytics.schema import api_tokens, identities, users
 from emolytics.testing import Person, RequestSuite, RequestUpstream, Sent
 from emolytics_token.backend import TokenBackend
@@ -258,3 +260,32 @@ def test_a_portal_without_tokens_has_no_such_section(make_portal: Callable[..., 
 
     assert "API tokens" not in client.get("/account").text
     assert post(client, "/account/tokens", name="x", days="1").status_code == 404
+
+
+@pytest.mark.parametrize("change", ["deleted", "groups"])
+def test_what_changes_while_a_token_is_looked_up_is_not_undone(
+    portal: Portal, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    """The token's word is older than that: it makes nobody anew, and changes no group back."""
+    secret, backend = make_token(portal).secret, backend_of(portal)
+    plain, number = backend.authenticate_request, portal.user_id("ada")
+
+    def meanwhile(*request: Any) -> Outcome | None:
+        outcome = plain(*request)
+        with portal.core.database.transaction() as connection:
+            if change == "deleted":
+                portal.core.users.delete(connection, number)
+            else:
+                connection.execute(update(identities).values(groups='["staff"]'))
+        return outcome
+
+    monkeypatch.setattr(backend, "authenticate_request", meanwhile)
+    answer = portal.client().get("/me", headers=bearer(secret))
+
+    if change == "deleted":
+        assert answer.status_code == 401
+        assert not portal.core.users.any_exist()
+    else:
+        assert answer.get_json()["groups"] == ["staff"]
+        with portal.core.database.read() as connection:
+            assert connection.execute(select(identities.c.backend)).scalars().all() == ["local"]
