@@ -220,7 +220,7 @@ def test_x062_more_groups_than_anybody_has(provider: LyingProvider, open_backend
     groups = identity(sign_in(open_backend(), provider, "eve")).groups
 
     assert groups == tuple(f"g{number}" for number in range(1000))
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30
 
 
 @pytest.mark.parametrize(
