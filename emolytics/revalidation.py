@@ -77,7 +77,9 @@ class Revalidation:
         except BackendUnavailable as outage:
             return self._within_grace(user, held, client, outage, lease)
         if isinstance(outcome, Denied):
-            self._end(user, client, outcome.reason, outcome.detail, final=outcome.reason in _FINAL)
+            # A backend that an operator has switched off has said nothing of the account.
+            final = outcome.reason in _FINAL and user.backend in self._backends
+            self._end(user, client, outcome.reason, outcome.detail, final=final)
             return False
         if outcome.retained != held.outcome.retained and not self._sessions.keep(lease, outcome):
             return self._still_there(user)

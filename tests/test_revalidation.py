@@ -194,10 +194,13 @@ def test_of_many_requests_at_once_one_asks(
 
 
 def test_a_backend_that_left_the_settings_keeps_nobody(portal: Portal, client: FlaskClient) -> None:
+    """It has said nothing of the account, so the token is there when it comes back."""
+    token = token_of(portal, "grace")
     portal.core.backends.pop("corp")
     make_due(portal)
 
     assert me(client) is None
+    assert portal.client().get("/me", headers=token).status_code == 200
 
 
 @pytest.mark.parametrize("answer", [ZeroDivisionError("a fault of the backend's author"), None, True])
